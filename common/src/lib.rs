@@ -1,0 +1,22 @@
+//! What both ends of the tunnel must agree on.
+//!
+//! This crate admits only what two of {principal, agent, ctl} use, or one half of a matched pair. It knows no door and
+//! no executor.
+
+pub mod accept;
+pub mod agent_name;
+pub mod auth;
+pub mod build_info;
+pub mod config;
+pub mod drain;
+pub mod http;
+pub mod proto;
+pub mod refusal;
+pub mod report;
+pub mod telemetry;
+pub mod tls;
+pub mod tunnel;
+
+pub use agent_name::AgentName;
+pub use refusal::Refusal;
+pub use report::Report;

@@ -1,0 +1,12 @@
+//! What an operator can see from outside: logs, metrics, and whether we are alive and ready.
+
+mod admin;
+pub mod label;
+pub mod logging;
+mod metrics;
+mod process;
+mod readiness;
+
+pub use admin::{Admin, Health, Healthz};
+pub use metrics::{Exposition, Registry};
+pub use readiness::{Latch, Readiness};

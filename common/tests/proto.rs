@@ -1,0 +1,29 @@
+//! Generated code is checked in, so that wire changes show in review and builders need no protoc: this test generates
+//! it anew and compares. `BLESS=1 cargo test -p common --test proto` writes it.
+
+use std::{fs, path::Path};
+
+#[test]
+fn generated_code_is_what_the_proto_says() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let proto = here.join("../proto");
+    let descriptors = protox::compile(["tunnel.proto"], [&proto]).unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .build_transport(false)
+        .out_dir(fresh.path())
+        .compile_fds(descriptors)
+        .unwrap();
+    let fresh = fs::read_to_string(fresh.path().join(GENERATED)).unwrap();
+    let kept = here.join("src/proto").join(GENERATED);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&kept, &fresh).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&kept).unwrap_or_default() == fresh,
+        "{GENERATED} is not what proto/tunnel.proto says: run `BLESS=1 cargo test -p common --test proto`"
+    );
+}
+
+const GENERATED: &str = "argocdagent.tunnel.v1.rs";
