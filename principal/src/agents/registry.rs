@@ -1,0 +1,133 @@
+//! Who is attached: the newest session of an agent wins, and the one it replaces is told.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use common::{
+    AgentName,
+    tunnel::{
+        SessionId, Target, TunnelStream,
+        event::{GoAwayReason, PrincipalEvent},
+    },
+};
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use super::{
+    DialError, Dialer, Lease,
+    metrics::TunnelMetrics,
+    session::{Events, Session},
+};
+
+/// Every attached session, by agent and by id.
+#[derive(Debug)]
+pub struct Registry {
+    /// A std lock: held for map operations, never across an await.
+    attached: RwLock<Attached>,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    metrics: TunnelMetrics,
+}
+
+/// How many exchanges may be in flight.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// With one session.
+    pub per_agent: usize,
+    /// With all of them together.
+    pub all: usize,
+}
+
+#[derive(Debug, Default)]
+struct Attached {
+    /// Where new exchanges go.
+    newest: HashMap<AgentName, Arc<Session>>,
+    /// Also those that were replaced and still finish what runs.
+    all: HashMap<SessionId, Arc<Session>>,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(limits: Limits, metrics: TunnelMetrics) -> Self {
+        Self { attached: RwLock::default(), limits, places: Arc::new(Semaphore::new(limits.all)), metrics }
+    }
+
+    /// Attaches a new session, which takes over from an older one of the same agent.
+    pub(super) fn attach(&self, agent: &AgentName) -> (Arc<Session>, Events) {
+        let (session, events) = Session::new(agent.clone(), self.limits.per_agent, self.metrics.clone());
+        let mut attached = self.write();
+        attached.all.insert(session.id(), Arc::clone(&session));
+        let replaced = attached.newest.insert(agent.clone(), Arc::clone(&session));
+        self.metrics.agents_connected.set(level(&attached.newest));
+        drop(attached);
+        self.metrics.sessions.inc();
+        if let Some(old) = replaced {
+            warn!(%agent, old = %old.id(), new = %session.id(), "a newer session of the agent took over");
+            if !old.say(PrincipalEvent::GoAway(GoAwayReason::Replaced)) {
+                old.end();
+            }
+        }
+        (session, events)
+    }
+
+    /// New exchanges no longer go to this session.
+    pub(super) fn retire(&self, session: &Session) {
+        let mut attached = self.write();
+        if let Entry::Occupied(newest) = attached.newest.entry(session.agent().clone())
+            && newest.get().id() == session.id()
+        {
+            newest.remove();
+        }
+        self.metrics.agents_connected.set(level(&attached.newest));
+    }
+
+    /// The session is gone.
+    pub(super) fn detach(&self, session: &Session) {
+        self.retire(session);
+        self.write().all.remove(&session.id());
+        session.end();
+    }
+
+    /// The session with that id, replaced ones included.
+    pub(super) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.read().all.get(&id).cloned()
+    }
+
+    /// The agents that are attached now, in order.
+    #[must_use]
+    pub fn agents(&self) -> Vec<AgentName> {
+        let mut agents: Vec<_> = self.read().newest.keys().cloned().collect();
+        agents.sort();
+        agents
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Attached> {
+        self.attached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Attached> {
+        self.attached.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dialer for Registry {
+    fn reserve(&self, agent: &AgentName) -> Result<Lease, DialError> {
+        let attached = self.read();
+        let session = attached.newest.get(agent).ok_or(DialError::NotConnected)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| DialError::Busy)?;
+        session.reserve(place)
+    }
+
+    fn dial(&self, session: SessionId, target: Target) -> Result<TunnelStream, DialError> {
+        self.session(session).ok_or(DialError::NotConnected)?.dial(target)
+    }
+}
+
+fn level<K, V>(map: &HashMap<K, V>) -> i64 {
+    i64::try_from(map.len()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,235 @@
+//! The gRPC service that agents call: `Attach` makes a session, `Pipe` opens a pipe of it.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use common::{
+    AgentName, Report, drain, proto,
+    proto::tunnel_server::Tunnel,
+    tunnel::{
+        PIPE_HEADER, PipeId, SESSION_HEADER, SessionId,
+        event::{AgentEvent, GoAwayReason, PrincipalEvent, Welcome},
+        liveness::Liveness,
+        stream::Outgoing,
+    },
+};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, info, info_span, warn};
+
+use super::{
+    Registry,
+    handshake::{self, Liveliness},
+    metrics::{RefusedCall, TunnelMetrics},
+    session::{Events, Session},
+};
+
+/// The service; one serves every connection.
+#[derive(Debug, Clone)]
+pub struct TunnelService {
+    registry: Arc<Registry>,
+    liveliness: Liveliness,
+    metrics: TunnelMetrics,
+    drain: drain::Watch,
+}
+
+/// Who is at the other end of a connection; in the extensions of each of its requests.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// The agent that the certificate names, or why it names none.
+    pub(super) agent: Result<AgentName, String>,
+    /// Says that the connection is in use.
+    pub(super) used: CancellationToken,
+    /// Ends the whole connection.
+    pub(super) kill: CancellationToken,
+}
+
+/// What the principal says on a control stream: the Welcome, then cancels before anything else.
+#[derive(Debug)]
+pub struct ControlStream {
+    welcome: Option<Welcome>,
+    events: Events,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+type PipeStream = stream::Map<Outgoing, fn(proto::Chunk) -> Result<proto::Chunk, Status>>;
+
+// === impl TunnelService ===
+
+impl TunnelService {
+    /// A service that attaches agents to `registry`.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>, liveliness: Liveliness, metrics: TunnelMetrics, drain: drain::Watch) -> Self {
+        Self { registry, liveliness, metrics, drain }
+    }
+
+    fn peer<T>(&self, request: &Request<T>) -> Result<(AgentName, CancellationToken), Status> {
+        let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("connection without a peer"))?;
+        match &peer.agent {
+            Ok(agent) => {
+                peer.used.cancel();
+                Ok((agent.clone(), peer.kill.clone()))
+            }
+            Err(why) => {
+                self.metrics.refuse(RefusedCall::Unauthenticated);
+                info!(reason = %why, "agent refused");
+                Err(Status::unauthenticated("authentication failed"))
+            }
+        }
+    }
+
+    fn session_of(&self, agent: &AgentName, id: SessionId) -> Result<Arc<Session>, Status> {
+        self.registry.session(id).filter(|session| session.agent() == agent).ok_or_else(|| {
+            self.metrics.refuse(RefusedCall::ForeignPipe);
+            debug!(%agent, session = %id, "pipe of an unknown session refused");
+            Status::not_found("no such session of this agent")
+        })
+    }
+
+    /// Runs a session until it ends, whoever ends it.
+    async fn drive(self, session: Arc<Session>, mut events: Streaming<proto::AgentEvent>, kill: CancellationToken) {
+        let Liveliness { ping_interval, silence } = self.liveliness;
+        let mut liveness = Liveness::new(ping_interval, silence, Instant::now());
+        let mut finishing = false;
+        let mut leaving = false;
+        let why = loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => match AgentEvent::try_from(event) {
+                        Ok(event) => {
+                            leaving |= matches!(event, AgentEvent::GoAway(_));
+                            self.hear(&session, &event, &mut liveness);
+                        }
+                        // An event of a later build, which it may send only where it does not matter.
+                        Err(error) => debug!(error = %Report(&error), "event ignored"),
+                    },
+                    // How a connection ends does not matter after a good-bye.
+                    Some(Err(status)) if !leaving => break format!("connection lost: {}", status.message()),
+                    Some(Err(_)) | None => break "the agent left".to_owned(),
+                },
+                () = tokio::time::sleep_until(liveness.wake_at()) => {
+                    let now = Instant::now();
+                    if liveness.is_dead(now) {
+                        // Whatever else runs on that connection waits for a peer that is gone.
+                        kill.cancel();
+                        break format!("silent for {} s", silence.as_secs());
+                    }
+                    if let Some(nonce) = liveness.ping_due(now) {
+                        session.say(PrincipalEvent::Ping(nonce));
+                    }
+                }
+                () = session.ended().cancelled() => break "replaced".to_owned(),
+                () = self.drain.draining(), if !finishing => {
+                    finishing = true;
+                    session.say(PrincipalEvent::GoAway(GoAwayReason::Draining));
+                }
+                () = session.idle(), if finishing => {
+                    kill.cancel();
+                    break "draining".to_owned();
+                }
+            }
+        };
+        self.registry.detach(&session);
+        info!(reason = %why, "agent detached");
+    }
+
+    fn hear(&self, session: &Session, event: &AgentEvent, liveness: &mut Liveness) {
+        let now = Instant::now();
+        liveness.hear(now);
+        match event {
+            &AgentEvent::Ping(nonce) => {
+                session.say(PrincipalEvent::Pong(nonce));
+            }
+            &AgentEvent::Pong(nonce) => {
+                if let Some(round_trip) = liveness.pong(nonce, now) {
+                    self.metrics.round_trip.observe(round_trip.as_secs_f64());
+                    debug!(round_trip_micros = round_trip.as_micros(), "pong");
+                }
+            }
+            &AgentEvent::PipeRefused(pipe, reason) => {
+                warn!(%pipe, %reason, "the agent refused a pipe");
+                session.refused(pipe, reason);
+            }
+            AgentEvent::GoAway(reason) => {
+                info!(?reason, "the agent takes no new pipes");
+                self.registry.retire(session);
+            }
+            AgentEvent::Hello(_) => debug!("second hello ignored"),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Tunnel for TunnelService {
+    type AttachStream = ControlStream;
+    type PipeStream = PipeStream;
+
+    async fn attach(&self, request: Request<Streaming<proto::AgentEvent>>) -> Result<Response<ControlStream>, Status> {
+        let (agent, kill) = self.peer(&request)?;
+        if self.drain.is_draining() {
+            return Err(Status::unavailable("the principal is draining"));
+        }
+        let mut events = request.into_inner();
+        let (hello, version) = handshake::hello(&mut events).await.map_err(|error| {
+            self.metrics.refuse(error.reason());
+            info!(%agent, error = %Report(&error), "agent refused");
+            error.status()
+        })?;
+        let (session, outgoing) = self.registry.attach(&agent);
+        let span = info_span!("session", %agent, session = %session.id());
+        span.in_scope(|| {
+            info!(build = %hello.build, mode = %hello.mode, namespace = %hello.namespace, version, "agent attached");
+        });
+        let welcome = handshake::welcome(session.id(), version, self.liveliness);
+        let control = ControlStream {
+            welcome: Some(welcome),
+            events: outgoing,
+            ended: Box::pin(session.ended().clone().cancelled_owned()),
+        };
+        self.drain.spawn(span, self.clone().drive(session, events, kill));
+        Ok(Response::new(control))
+    }
+
+    async fn pipe(&self, request: Request<Streaming<proto::Chunk>>) -> Result<Response<PipeStream>, Status> {
+        let (agent, _) = self.peer(&request)?;
+        let session = self.session_of(&agent, metadata(&request, SESSION_HEADER)?)?;
+        let pipe: PipeId = metadata(&request, PIPE_HEADER)?;
+        let outgoing = session.attach(pipe, request.into_inner()).map_err(|_unknown| {
+            self.metrics.refuse(RefusedCall::UnknownPipe);
+            debug!(%agent, %pipe, "unknown pipe refused");
+            Status::not_found("no such pipe of this session")
+        })?;
+        Ok(Response::new(outgoing.map(Ok as fn(_) -> _)))
+    }
+}
+
+// === impl ControlStream ===
+
+impl Stream for ControlStream {
+    type Item = Result<proto::PrincipalEvent, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(welcome) = this.welcome.take() {
+            return Poll::Ready(Some(Ok(PrincipalEvent::Welcome(welcome).into())));
+        }
+        if let Poll::Ready(Some(pipe)) = this.events.cancels.poll_recv(cx) {
+            return Poll::Ready(Some(Ok(PrincipalEvent::Cancel(pipe).into())));
+        }
+        if let Poll::Ready(Some(event)) = this.events.control.poll_recv(cx) {
+            return Poll::Ready(Some(Ok(event.into())));
+        }
+        // The last word of a session may still be queued when it ends, so this comes last.
+        this.ended.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+fn metadata<T, I: std::str::FromStr>(request: &Request<T>, name: &str) -> Result<I, Status> {
+    let text = request.metadata().get(name).and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Status::invalid_argument(format!("{name} is no id")))
+}

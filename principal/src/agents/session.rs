@@ -1,0 +1,169 @@
+//! One attached session of one agent: its pipes that are asked for and not open yet, and its places for exchanges.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use common::{
+    AgentName,
+    proto::Chunk,
+    tunnel::{
+        Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
+        error::RefusedReason,
+        event::PrincipalEvent,
+        stream::{Attached, End, Outgoing},
+    },
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{DialError, Lease, metrics::TunnelMetrics};
+
+/// Shared by the registry, the service and every pipe of the session.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    agent: AgentName,
+    control: mpsc::Sender<PrincipalEvent>,
+    cancels: mpsc::Sender<PipeId>,
+    /// Pipes asked for and not open yet. A std mutex: held for a map operation, never across an await.
+    pending: Mutex<HashMap<PipeId, Pending>>,
+    next_pipe: AtomicU64,
+    slots: Arc<Semaphore>,
+    max_requests: u32,
+    ended: CancellationToken,
+    metrics: TunnelMetrics,
+}
+
+/// The receiving ends of a session's events, for its control stream.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) control: mpsc::Receiver<PrincipalEvent>,
+    pub(super) cancels: mpsc::Receiver<PipeId>,
+}
+
+/// The pipe is not one that the session waits for: unknown, or opened before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UnknownPipe;
+
+#[derive(Debug)]
+struct Pending {
+    attached: oneshot::Sender<Attached>,
+    outgoing: Outgoing,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(super) fn new(agent: AgentName, max_requests: usize, metrics: TunnelMetrics) -> (Arc<Self>, Events) {
+        let (control, control_events) = mpsc::channel(common::tunnel::limits::QUEUED_OPENS);
+        // A pipe is cancelled at most once, so this never fills while the agent reads its control stream.
+        let (cancels, cancel_events) = mpsc::channel(max_requests.saturating_mul(2));
+        let session = Arc::new(Self {
+            id: SessionId::random(),
+            agent,
+            control,
+            cancels,
+            pending: Mutex::default(),
+            next_pipe: AtomicU64::new(PipeId::FIRST.get()),
+            slots: Arc::new(Semaphore::new(max_requests)),
+            max_requests: u32::try_from(max_requests).unwrap_or(u32::MAX),
+            ended: CancellationToken::new(),
+            metrics,
+        });
+        (session, Events { control: control_events, cancels: cancel_events })
+    }
+
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn agent(&self) -> &AgentName {
+        &self.agent
+    }
+
+    /// Reserves one exchange; `place` is its place among those of all agents.
+    pub(super) fn reserve(&self, place: OwnedSemaphorePermit) -> Result<Lease, DialError> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_full| DialError::Busy)?;
+        Ok(Lease { session: self.id, _slot: slot, _place: place })
+    }
+
+    pub(super) fn dial(self: &Arc<Self>, target: Target) -> Result<TunnelStream, DialError> {
+        let pipe = PipeId::try_from(self.next_pipe.fetch_add(1, Ordering::Relaxed))
+            .expect("a session does not live to see 2^64 pipes");
+        let (attached, when_attached) = oneshot::channel();
+        let opening = Opening { pipe, target, control: self.control.clone() };
+        let session = Arc::clone(self);
+        let on_end = Box::new(move |end| session.pipe_ended(pipe, end));
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end);
+        self.metrics.pipes_open.inc();
+        self.pending().insert(pipe, Pending { attached, outgoing });
+        // Checked after the insert: `end` sets the token first and clears the map second, so one of the two sees it.
+        if self.ended.is_cancelled() {
+            self.pending().remove(&pipe);
+            return Err(DialError::NotConnected);
+        }
+        Ok(stream)
+    }
+
+    /// The agent opened a pipe: hands its inbound half to whoever dialed and returns the outbound half.
+    pub(super) fn attach(&self, pipe: PipeId, inbound: tonic::Streaming<Chunk>) -> Result<Outgoing, UnknownPipe> {
+        let Pending { attached, outgoing } = self.pending().remove(&pipe).ok_or(UnknownPipe)?;
+        attached.send(Ok(inbound)).map_err(|_left| UnknownPipe)?;
+        Ok(outgoing)
+    }
+
+    /// The agent does not open a pipe.
+    pub(super) fn refused(&self, pipe: PipeId, reason: RefusedReason) {
+        if let Some(pending) = self.pending().remove(&pipe) {
+            // Whoever dialed may have left meanwhile.
+            pending.attached.send(Err(PipeError::Refused(reason))).unwrap_or_default();
+        }
+    }
+
+    /// Queues an event; `false` when the agent does not keep up with its control stream or is gone.
+    pub(super) fn say(&self, event: PrincipalEvent) -> bool {
+        self.control.try_send(event).is_ok()
+    }
+
+    /// Resolves when no exchange runs any more; afterwards none begins.
+    pub(super) async fn idle(&self) {
+        if let Ok(all) = self.slots.acquire_many(self.max_requests).await {
+            all.forget();
+        }
+    }
+
+    /// Ends the session: what waits for a pipe fails now.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+        self.pending().clear();
+    }
+
+    /// Resolves when the session has ended.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    fn pipe_ended(&self, pipe: PipeId, end: End) {
+        self.metrics.pipes_open.dec();
+        if end != End::Clean {
+            self.pending().remove(&pipe);
+        }
+        if end == End::Cut {
+            // A queue that is full means a control stream that is stuck: liveness ends that session.
+            self.cancels.try_send(pipe).unwrap_or_default();
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<PipeId, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,295 @@
+//! What the principal needs to run: every default decided, every contradiction refused.
+//!
+//! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
+//! line for the operator.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use common::{
+    AgentName,
+    config::{
+        FlagError, TlsVersions,
+        values::{given, items},
+    },
+    tunnel::limits,
+};
+
+use crate::{agents::auth::CertificateRule, args::Args};
+
+/// The settings of a principal.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where agents attach.
+    pub grpc_listen: ListenAddress,
+    /// Who the principal is for agents, and whose agents it takes.
+    pub grpc_tls: TlsPaths,
+    /// The TLS versions that agents may speak.
+    pub tls_versions: TlsVersions,
+    /// How an agent's certificate names it.
+    pub auth: CertificateRule,
+    /// The Kubernetes door; `None` when it stays shut.
+    pub kube_door: Option<KubeDoorConfig>,
+    /// The namespace of the control plane.
+    pub namespace: String,
+    /// The port of the metrics endpoint, 0 for any free one; `None` when there is none.
+    pub metrics_port: Option<u16>,
+    /// The port of the health endpoints, 0 for any free one; `None` when there are none.
+    pub healthz_port: Option<u16>,
+    /// The HTTP/2 window of one pipe, in bytes.
+    pub stream_window: u32,
+    /// The time that running requests have once draining begins.
+    pub drain_grace: Duration,
+    /// How many connections callers may hold open.
+    pub max_connections: usize,
+    /// How many requests may be in flight for one agent.
+    pub max_requests_per_agent: usize,
+    /// How many requests may be in flight for all agents together.
+    pub max_requests: usize,
+    /// How often each end of a session pings.
+    pub ping_interval: Duration,
+    /// After how long a silent agent is dead.
+    pub silence: Duration,
+    /// Flags that were set and have no effect in this version, without dashes.
+    pub no_effect: Vec<&'static str>,
+}
+
+/// A host that may have to be looked up, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// A name or an address; empty for every address of this machine.
+    pub host: String,
+    /// 0 for any free one.
+    pub port: u16,
+}
+
+/// Where the parts of a server's TLS identity are, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsPaths {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key of the chain's first certificate.
+    pub key: PathBuf,
+    /// The CA certificates that clients' certificates are verified with.
+    pub client_ca: PathBuf,
+}
+
+/// The settings of the Kubernetes door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeDoorConfig {
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// Who the door is for callers, and whose callers it takes.
+    pub tls: TlsPaths,
+    /// The time until the headers of a response.
+    pub response_timeout: Duration,
+}
+
+// === impl Config ===
+
+impl TryFrom<Args> for Config {
+    type Error = FlagError;
+
+    fn try_from(args: Args) -> Result<Self, FlagError> {
+        refuse_later_work(&args)?;
+        let namespace = namespace(&args)?;
+        Ok(Self {
+            grpc_listen: ListenAddress {
+                host: given(args.listener.listen_host.as_ref()).unwrap_or_default().to_owned(),
+                port: args.listener.listen_port,
+            },
+            auth: auth(&args, &namespace)?,
+            grpc_tls: grpc_tls(&args)?,
+            kube_door: kube_door(&args)?,
+            namespace,
+            metrics_port: Some(args.listener.metrics_port).filter(|port| *port != 0),
+            healthz_port: Some(args.listener.healthz_port),
+            stream_window: args.limits.tunnel_stream_window,
+            drain_grace: args.limits.drain_grace,
+            max_connections: args.limits.max_connections,
+            max_requests_per_agent: args.limits.max_requests_per_agent,
+            max_requests: args.limits.max_requests,
+            ping_interval: limits::PING_INTERVAL,
+            silence: limits::SILENCE,
+            no_effect: without_effect(&args),
+            // Last, because it may warn: a refusal is one line and nothing else.
+            tls_versions: TlsVersions::parse(
+                Some(&args.tls.tls_min_version),
+                given(args.tls.tls_max_version.as_ref()),
+            )?,
+        })
+    }
+}
+
+// === impl ListenAddress ===
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Refuses what would make the process do something else than it was told to; `--auth` is looked at in [`auth`].
+fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
+    let later = &args.later;
+    let switches = [
+        ("insecure-tls-generate", later.insecure_tls_generate),
+        ("insecure-plaintext", later.insecure_plaintext),
+        ("enable-websocket", later.enable_websocket),
+        ("destination-based-mapping", later.destination_based_mapping),
+        ("enable-self-cluster-registration", later.enable_self_cluster_registration),
+        ("ha-enabled", later.ha_enabled),
+    ];
+    if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
+        return Err(FlagError::not_supported(flag, true));
+    }
+    let texts = [("jwt-key", &later.jwt_key), ("otlp-address", &later.otlp_address)];
+    for (flag, text) in texts {
+        if let Some(text) = given(text.as_ref()) {
+            return Err(FlagError::not_supported(flag, text));
+        }
+    }
+    if !later.keepalive_min_interval.is_zero() {
+        let interval = format!("{:?}", later.keepalive_min_interval);
+        return Err(FlagError::not_supported("keepalive-min-interval", interval));
+    }
+    if later.pprof_port != 0 {
+        return Err(FlagError::not_supported("pprof-port", later.pprof_port));
+    }
+    let suites = items(&args.tls.tls_ciphersuites);
+    if !suites.is_empty() {
+        return Err(FlagError::not_supported("tls-ciphersuites", suites.join(",")));
+    }
+    Ok(())
+}
+
+/// What was given, else the Pod's own namespace.
+fn namespace(args: &Args) -> Result<String, FlagError> {
+    let namespace = match given(args.listener.namespace.as_ref()) {
+        Some(namespace) => namespace.to_owned(),
+        None => std::fs::read_to_string(POD_NAMESPACE).map(|namespace| namespace.trim().to_owned()).map_err(|_| {
+            FlagError::missing(&["namespace"], "must be the control plane's namespace outside a cluster")
+        })?,
+    };
+    // A namespace and an agent's name obey the same rule.
+    match AgentName::parse(&namespace) {
+        Ok(_) => Ok(namespace),
+        Err(_) => Err(FlagError::not_allowed("namespace", namespace, "must be a DNS-1123 label")),
+    }
+}
+
+fn auth(args: &Args, namespace: &str) -> Result<CertificateRule, FlagError> {
+    let text = given(args.identity.auth.as_ref())
+        .ok_or_else(|| FlagError::missing(&["auth"], "must be mtls:[subject:|uri:]<regex>, such as mtls:CN=([^,]+)"))?;
+    if ["userpass:", "header:"].iter().any(|method| text.starts_with(method)) {
+        return Err(FlagError::not_supported("auth", text));
+    }
+    CertificateRule::parse(text, namespace)
+        .map(|rule| rule.matching_common_name(args.identity.client_cert_subject_match))
+        .map_err(|error| FlagError::not_allowed("auth", text, error))
+}
+
+fn grpc_tls(args: &Args) -> Result<TlsPaths, FlagError> {
+    let tls = &args.tls;
+    let secret = |name: &str| format!("loading from Secret {name:?} is not supported yet");
+    let pair = "--tls-cert and --tls-key go together";
+    let (certificate, key) = match (given(tls.tls_cert.as_ref()), given(tls.tls_key.as_ref())) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) => return Err(FlagError::missing(&["tls-key"], pair)),
+        (None, Some(_)) => return Err(FlagError::missing(&["tls-cert"], pair)),
+        (None, None) => return Err(FlagError::missing(&["tls-cert", "tls-key"], secret(&tls.tls_secret_name))),
+    };
+    let client_ca = given(tls.root_ca_path.as_ref())
+        .ok_or_else(|| FlagError::missing(&["root-ca-path"], secret(&tls.tls_ca_secret_name)))?;
+    Ok(TlsPaths { certificate: certificate.into(), key: key.into(), client_ca: client_ca.into() })
+}
+
+fn kube_door(args: &Args) -> Result<Option<KubeDoorConfig>, FlagError> {
+    let proxy = &args.resource_proxy;
+    if !proxy.enable_resource_proxy {
+        return Ok(None);
+    }
+    // All or none, as upstream: with some missing it would read all three from Secrets.
+    let paths = (
+        given(proxy.resource_proxy_cert_path.as_ref()),
+        given(proxy.resource_proxy_key_path.as_ref()),
+        given(proxy.resource_proxy_ca_path.as_ref()),
+    );
+    let (Some(certificate), Some(key), Some(client_ca)) = paths else {
+        let (tls, ca) = (&proxy.resource_proxy_secret_name, &proxy.resource_proxy_ca_secret_name);
+        return Err(FlagError::missing(
+            &["resource-proxy-cert-path", "resource-proxy-key-path", "resource-proxy-ca-path"],
+            format!(
+                "loading from Secrets {tls:?} and {ca:?} is not supported yet \
+                 (--enable-resource-proxy=false does without all three)"
+            ),
+        ));
+    };
+    Ok(Some(KubeDoorConfig {
+        listen: proxy.resource_proxy_listen,
+        tls: TlsPaths { certificate: certificate.into(), key: key.into(), client_ca: client_ca.into() },
+        response_timeout: proxy.resource_proxy_timeout,
+    }))
+}
+
+/// The flags that were set to something else than their default, and that nothing reads.
+fn without_effect(args: &Args) -> Vec<&'static str> {
+    let usual = Args::from_flags([]).expect("the defaults are allowed").no_effect;
+    let set = &args.no_effect;
+    [
+        ("full-detail", set.full_detail != usual.full_detail),
+        ("allowed-namespaces", set.allowed_namespaces != usual.allowed_namespaces),
+        ("namespace-create-enable", set.namespace_create_enable != usual.namespace_create_enable),
+        ("namespace-create-pattern", set.namespace_create_pattern != usual.namespace_create_pattern),
+        ("namespace-create-labels", set.namespace_create_labels != usual.namespace_create_labels),
+        ("jwt-secret-name", set.jwt_secret_name != usual.jwt_secret_name),
+        ("insecure-jwt-generate", set.insecure_jwt_generate != usual.insecure_jwt_generate),
+        ("resource-proxy-address", set.resource_proxy_address != usual.resource_proxy_address),
+        ("redis-server-address", set.redis_server_address != usual.redis_server_address),
+        ("redis-password", set.redis_password != usual.redis_password),
+        ("redis-creds-dir-path", set.redis_creds_dir_path != usual.redis_creds_dir_path),
+        ("disable-redis-proxy", set.disable_redis_proxy != usual.disable_redis_proxy),
+        ("redis-compression-type", set.redis_compression_type != usual.redis_compression_type),
+        ("redis-tls-enabled", set.redis_tls_enabled != usual.redis_tls_enabled),
+        ("redis-proxy-server-tls-cert", set.redis_proxy_server_tls_cert != usual.redis_proxy_server_tls_cert),
+        ("redis-proxy-server-tls-key", set.redis_proxy_server_tls_key != usual.redis_proxy_server_tls_key),
+        (
+            "redis-proxy-server-tls-secret-name",
+            set.redis_proxy_server_tls_secret_name != usual.redis_proxy_server_tls_secret_name,
+        ),
+        ("redis-ca-path", set.redis_ca_path != usual.redis_ca_path),
+        ("redis-ca-secret-name", set.redis_ca_secret_name != usual.redis_ca_secret_name),
+        ("redis-tls-insecure", set.redis_tls_insecure != usual.redis_tls_insecure),
+        ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
+        ("event-processors", set.event_processors != usual.event_processors),
+        ("otlp-insecure", set.otlp_insecure != usual.otlp_insecure),
+        ("label-selector", set.label_selector != usual.label_selector),
+        ("kubeconfig", set.kubeconfig != usual.kubeconfig),
+        ("kubecontext", set.kubecontext != usual.kubecontext),
+        (
+            "self-registration-client-cert-secret",
+            set.self_registration_client_cert_secret != usual.self_registration_client_cert_secret,
+        ),
+        ("ha-preferred-role", set.ha_preferred_role != usual.ha_preferred_role),
+        ("ha-peer-address", set.ha_peer_address != usual.ha_peer_address),
+        ("ha-failover-timeout", set.ha_failover_timeout != usual.ha_failover_timeout),
+        ("ha-admin-port", set.ha_admin_port != usual.ha_admin_port),
+        ("ha-allowed-replication-clients", set.ha_allowed_replication_clients != usual.ha_allowed_replication_clients),
+        (
+            "ha-replication-initial-ack-timeout",
+            set.ha_replication_initial_ack_timeout != usual.ha_replication_initial_ack_timeout,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(flag, is_set)| is_set.then_some(flag))
+    .collect()
+}
+
+/// Where Kubernetes puts the namespace of a Pod.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+#[cfg(test)]
+mod tests;

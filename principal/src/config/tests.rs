@@ -1,0 +1,211 @@
+use clap::{ArgAction, Args as _, Command};
+use common::config::{TlsVersion, command::go_style};
+
+use super::*;
+use crate::args::{Later, NoEffect};
+
+/// What a principal needs at least.
+const LEAST: [&str; 8] = [
+    "--namespace=argocd",
+    "--auth=mtls:CN=([^,]+)",
+    "--tls-cert=/tls/tls.crt",
+    "--tls-key=/tls/tls.key",
+    "--root-ca-path=/tls/ca.crt",
+    "--resource-proxy-cert-path=/proxy/tls.crt",
+    "--resource-proxy-key-path=/proxy/tls.key",
+    "--resource-proxy-ca-path=/proxy/ca.crt",
+];
+
+/// What the shipped `argocd-agent-params` sets beside empty values, as flags; `REDIS_PASSWORD` comes from a Secret.
+const SHIPPED: [&str; 36] = [
+    "--listen-host=127.0.0.1",
+    "--listen-port=8443",
+    "--log-level=info",
+    "--metrics-port=8000",
+    "--healthz-port=8003",
+    "--namespace=argocd",
+    "--namespace-create-enable=false",
+    "--tls-secret-name=argocd-agent-principal-tls",
+    "--insecure-tls-generate=false",
+    "--insecure-plaintext=false",
+    "--require-client-certs=false",
+    "--tls-ca-secret-name=argocd-agent-ca",
+    "--client-cert-subject-match=false",
+    "--tls-min-version=tls1.3",
+    "--resource-proxy-secret-name=argocd-agent-resource-proxy-tls",
+    "--resource-proxy-ca-secret-name=argocd-agent-ca",
+    "--insecure-jwt-generate=false",
+    "--jwt-secret-name=argocd-agent-jwt",
+    "--auth=mtls:CN=([^,]+)",
+    "--log-format=text",
+    "--enable-websocket=false",
+    "--redis-compression-type=gzip",
+    "--enable-resource-proxy=true",
+    "--keepalive-min-interval=0",
+    "--pprof-port=0",
+    "--redis-server-address=argocd-redis:6379",
+    "--destination-based-mapping=false",
+    "--redis-tls-enabled=false",
+    "--redis-proxy-server-tls-cert=/app/config/redis-proxy-server-tls/tls.crt",
+    "--redis-proxy-server-tls-key=/app/config/redis-proxy-server-tls/tls.key",
+    "--redis-proxy-server-tls-secret-name=argocd-redis-proxy-tls",
+    "--redis-ca-path=/app/config/redis-tls/ca.crt",
+    "--redis-ca-secret-name=argocd-redis-tls",
+    "--redis-tls-insecure=false",
+    "--event-processors=10",
+    "--redis-password=secret",
+];
+
+fn config(flags: &[&str]) -> Result<Config, FlagError> {
+    Config::try_from(Args::from_flags(flags.iter().copied()).unwrap())
+}
+
+/// `LEAST`, with `flags` in place of those of the same name.
+fn with(flags: &[&str]) -> Result<Config, FlagError> {
+    config(&[&LEAST, flags].concat())
+}
+
+fn line(flags: &[&str]) -> String {
+    config(flags).unwrap_err().to_string()
+}
+
+fn line_with(flags: &[&str]) -> String {
+    with(flags).unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.grpc_listen.to_string(), ":8443");
+    assert_eq!(
+        config.grpc_tls,
+        TlsPaths { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into(), client_ca: "/tls/ca.crt".into() }
+    );
+    assert_eq!(config.tls_versions, TlsVersions::TLS13);
+    let door = config.kube_door.unwrap();
+    assert_eq!((door.listen.to_string().as_str(), door.response_timeout.as_secs()), ("0.0.0.0:9090", 10));
+    assert_eq!(door.tls.client_ca, PathBuf::from("/proxy/ca.crt"));
+    assert_eq!((config.metrics_port, config.healthz_port), (Some(8000), Some(8003)));
+    assert_eq!((config.stream_window, config.drain_grace.as_secs()), (limits::STREAM_WINDOW, 25));
+    assert_eq!((config.max_connections, config.max_requests_per_agent), (16384, 4096));
+    assert_eq!((config.ping_interval.as_secs(), config.silence.as_secs()), (10, 20));
+    assert_eq!(config.no_effect, Vec::<&str>::new());
+}
+
+#[test]
+fn the_shipped_parameters_start_it_once_the_paths_are_given() {
+    assert_eq!(
+        line(&SHIPPED),
+        r#"--tls-cert and --tls-key are not given: loading from Secret "argocd-agent-principal-tls" is not supported yet"#
+    );
+    let config = config(&[&LEAST[..], &SHIPPED].concat()).unwrap();
+    assert_eq!(config.grpc_listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(
+        config.no_effect,
+        ["redis-password", "redis-proxy-server-tls-cert", "redis-proxy-server-tls-key", "redis-ca-path"]
+    );
+}
+
+#[test]
+fn flags_that_act_act() {
+    let config = with(&[
+        "--listen-host=::1",
+        "--listen-port=0",
+        "--metrics-port=0",
+        "--healthz-port=9",
+        "-n=control",
+        "--tls-min-version=tls1.1",
+        "--tls-max-version=tls1.2",
+        "--enable-resource-proxy=false",
+        "--tunnel-stream-window=65535",
+        "--drain-grace=0",
+        "--max-connections=1",
+        "--max-requests-per-agent=2",
+    ])
+    .unwrap();
+    assert_eq!(config.grpc_listen.to_string(), "[::1]:0");
+    assert_eq!((config.metrics_port, config.healthz_port), (None, Some(9)));
+    assert_eq!(config.namespace, "control");
+    assert_eq!((config.tls_versions.min, config.tls_versions.max), (TlsVersion::Tls12, TlsVersion::Tls12));
+    assert!(config.kube_door.is_none());
+    assert_eq!((config.stream_window, config.drain_grace), (65535, Duration::ZERO));
+    assert_eq!((config.max_connections, config.max_requests_per_agent), (1, 2));
+
+    let door = with(&["--resource-proxy-listen=127.0.0.1:0", "--resource-proxy-timeout=300ms"]).unwrap().kube_door;
+    let door = door.unwrap();
+    assert_eq!((door.listen.to_string().as_str(), door.response_timeout.as_millis()), ("127.0.0.1:0", 300));
+}
+
+#[test]
+fn what_is_missing_is_named_in_one_line() {
+    let without = |name: &str| -> Vec<&str> { LEAST.into_iter().filter(|flag| !flag.contains(name)).collect() };
+    assert_eq!(
+        line(&without("--auth")),
+        "--auth is not given: must be mtls:[subject:|uri:]<regex>, such as mtls:CN=([^,]+)"
+    );
+    assert_eq!(line(&without("--tls-key")), "--tls-key is not given: --tls-cert and --tls-key go together");
+    assert_eq!(line(&without("--tls-cert")), "--tls-cert is not given: --tls-cert and --tls-key go together");
+    assert_eq!(
+        line(&without("--root-ca-path")),
+        r#"--root-ca-path is not given: loading from Secret "argocd-agent-ca" is not supported yet"#
+    );
+    let no_proxy = "--resource-proxy-cert-path, --resource-proxy-key-path and --resource-proxy-ca-path are not given: \
+        loading from Secrets \"argocd-agent-resource-proxy-tls\" and \"argocd-agent-ca\" is not supported yet \
+        (--enable-resource-proxy=false does without all three)";
+    for path in ["proxy-cert", "proxy-key", "proxy-ca"] {
+        assert_eq!(line(&without(path)), no_proxy);
+    }
+    let empty = line_with(&["--auth="]);
+    assert!(empty.starts_with("--auth is not given"), "given but empty is not given: {empty}");
+}
+
+#[test]
+fn what_is_not_allowed_is_named_in_one_line() {
+    for (flag, expected) in [
+        ("--namespace=A", r#"--namespace: "A" is not allowed: must be a DNS-1123 label"#),
+        ("--auth=x", r#"--auth: "x" is not allowed: must be mtls:[subject:|uri:]<regex>"#),
+        ("--auth=mtls:(", r#"--auth: "mtls:(" is not allowed: must hold a regular expression of RE2's syntax"#),
+        ("--auth=userpass:/app/passwd", "--auth=userpass:/app/passwd is not supported yet"),
+        ("--auth=header:x:(.*)", "--auth=header:x:(.*) is not supported yet"),
+        ("--tls-ciphersuites=A,B", "--tls-ciphersuites=A,B is not supported yet"),
+        (
+            "--tls-max-version=tls1.2",
+            r#"--tls-min-version: "tls1.3" is not allowed: must be at most --tls-max-version, which is tls1.2"#,
+        ),
+    ] {
+        assert_eq!(line_with(&[flag]), expected);
+    }
+}
+
+#[test]
+fn later_work_is_refused_once_it_would_matter() {
+    for arg in go_style(Later::augment_args(Command::new(""))).get_arguments() {
+        let flag = arg.get_long().unwrap();
+        let (value, same) = match flag {
+            "keepalive-min-interval" => ("30s", "0s"),
+            "pprof-port" => ("6060", "0"),
+            "jwt-key" | "otlp-address" => ("there", ""),
+            _ => ("true", "false"),
+        };
+        assert_eq!(line_with(&[&format!("--{flag}={value}")]), format!("--{flag}={value} is not supported yet"));
+        assert!(with(&[&format!("--{flag}={same}")]).is_ok(), "{flag}");
+    }
+}
+
+#[test]
+fn every_flag_without_effect_is_told_once_it_is_set() {
+    for arg in go_style(NoEffect::augment_args(Command::new(""))).get_arguments() {
+        let flag = arg.get_long().unwrap();
+        let value = match (flag, arg.get_action()) {
+            ("full-detail", _) => "all",
+            ("redis-compression-type", _) => "none",
+            ("ha-preferred-role", _) => "replica",
+            ("grpc-max-message-size" | "event-processors" | "ha-admin-port", _) => "7",
+            ("ha-failover-timeout" | "ha-replication-initial-ack-timeout", _) => "7s",
+            (_, ArgAction::Append) => "a,b",
+            _ if arg.get_num_args().is_some_and(|range| range.min_values() == 0) => "true",
+            _ => "something",
+        };
+        assert_eq!(with(&[&format!("--{flag}={value}")]).unwrap().no_effect, [flag]);
+    }
+}

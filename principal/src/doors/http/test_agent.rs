@@ -1,0 +1,157 @@
+//! Agents for tests: real pipes, without the gRPC connection between their ends.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use common::{
+    AgentName, drain,
+    proto::Chunk,
+    tunnel::{
+        Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
+        error::RefusedReason,
+        event::PrincipalEvent,
+        stream::{End, Outgoing},
+    },
+};
+use futures_util::StreamExt;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tonic::{
+    Status, Streaming,
+    codec::{DecodeBuf, Decoder},
+};
+use tracing::Span;
+
+use crate::agents::{DialError, Dialer, Lease};
+
+/// The agents that a door can reach.
+#[derive(Debug)]
+pub(crate) struct TestAgents {
+    sessions: Mutex<HashMap<AgentName, TestSession>>,
+    pipes: mpsc::Sender<AgentPipe>,
+    drain: drain::Watch,
+}
+
+#[derive(Debug, Clone)]
+struct TestSession {
+    id: SessionId,
+    slots: Arc<Semaphore>,
+    refuses: Option<PipeError>,
+}
+
+/// The agent's end of a pipe.
+#[derive(Debug)]
+pub(crate) struct AgentPipe {
+    pub(crate) session: SessionId,
+    pub(crate) io: TunnelStream,
+    /// How the door's end ended, when it has.
+    pub(crate) ended: oneshot::Receiver<End>,
+}
+
+// === impl TestAgents ===
+
+impl TestAgents {
+    /// No agents yet; the pipes that doors open come out of the receiver.
+    pub(crate) fn new(drain: drain::Watch) -> (Arc<Self>, mpsc::Receiver<AgentPipe>) {
+        let (pipes, opened) = mpsc::channel(1024);
+        (Arc::new(Self { sessions: Mutex::default(), pipes, drain }), opened)
+    }
+
+    /// Attaches a session that takes so many exchanges at once; replaces an earlier one.
+    pub(crate) fn attach(&self, agent: &str, slots: usize) -> SessionId {
+        self.insert(agent, slots, None)
+    }
+
+    /// Attaches an agent that opens no pipes.
+    pub(crate) fn attach_refusing(&self, agent: &str, error: PipeError) {
+        self.insert(agent, 1, Some(error));
+    }
+
+    /// Takes a session away.
+    pub(crate) fn detach(&self, agent: &str) {
+        self.sessions.lock().unwrap().remove(&AgentName::parse(agent).unwrap());
+    }
+
+    /// Exchanges that the agent would take now.
+    pub(crate) fn free_slots(&self, agent: &str) -> usize {
+        self.sessions.lock().unwrap()[&AgentName::parse(agent).unwrap()].slots.available_permits()
+    }
+
+    fn insert(&self, agent: &str, slots: usize, refuses: Option<PipeError>) -> SessionId {
+        let session = TestSession { id: SessionId::random(), slots: Arc::new(Semaphore::new(slots)), refuses };
+        let id = session.id;
+        self.sessions.lock().unwrap().insert(AgentName::parse(agent).unwrap(), session);
+        id
+    }
+}
+
+impl Dialer for TestAgents {
+    fn reserve(&self, agent: &AgentName) -> Result<Lease, DialError> {
+        let session = self.sessions.lock().unwrap().get(agent).cloned().ok_or(DialError::NotConnected)?;
+        let slot = session.slots.try_acquire_owned().map_err(|_| DialError::Busy)?;
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().map_err(|_full| DialError::Busy)?;
+        Ok(Lease { session: session.id, _slot: slot, _place: place })
+    }
+
+    fn dial(&self, id: SessionId, target: Target) -> Result<TunnelStream, DialError> {
+        let sessions = self.sessions.lock().unwrap();
+        let session = sessions.values().find(|session| session.id == id).cloned().ok_or(DialError::NotConnected)?;
+        let (control, mut opens) = mpsc::channel(1);
+        let (attached, when_attached) = oneshot::channel();
+        let (tell_end, ended) = oneshot::channel();
+        let on_end = Box::new(move |end| tell_end.send(end).unwrap_or_default());
+        let opening = Opening { pipe: PipeId::FIRST, target, control };
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end);
+        let pipes = self.pipes.clone();
+        self.drain.spawn(Span::none(), async move {
+            let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
+            assert_eq!(open.target, Some(target));
+            if let Some(error) = session.refuses {
+                attached.send(Err(error)).unwrap_or_default();
+                return;
+            }
+            let (attach, when_open) = oneshot::channel();
+            let (io, answers) = TunnelStream::accept(open.early_data, when_open);
+            attach.send(Ok(wire(outgoing))).unwrap();
+            attached.send(Ok(wire(answers))).unwrap_or_default();
+            pipes.send(AgentPipe { session: id, io, ended }).await.unwrap_or_default();
+        });
+        Ok(stream)
+    }
+}
+
+/// The refusal of an agent that does not serve Kubernetes.
+pub(crate) fn not_served() -> PipeError {
+    PipeError::Refused(RefusedReason::Target)
+}
+
+/// Carries chunks as gRPC would.
+fn wire(outgoing: Outgoing) -> Streaming<Chunk> {
+    let frames = outgoing.map(|chunk| {
+        let mut message = BytesMut::new();
+        message.put_u8(0);
+        message.put_u32(u32::try_from(chunk.data.len()).unwrap() + 1);
+        message.put_u8(chunk.fin.into());
+        message.put(chunk.data);
+        Ok::<Frame<Bytes>, io::Error>(Frame::data(message.freeze()))
+    });
+    let body = StreamBody::new(frames.map(|frame| frame.map_err(|error| Status::unknown(error.to_string()))));
+    Streaming::new_request(Chunks, body, None, None)
+}
+
+struct Chunks;
+
+impl Decoder for Chunks {
+    type Item = Chunk;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Chunk>, Status> {
+        let fin = message.get_u8() == 1;
+        Ok(Some(Chunk { fin, data: message.copy_to_bytes(message.remaining()) }))
+    }
+}

@@ -1,0 +1,12 @@
+//! The principal: the doors in the control plane, and the agents behind them.
+//!
+//! A request's way: [`listen`] → [`doors`] → [`agents::dialer`] → the tunnel.
+
+pub mod agents;
+pub mod args;
+pub mod config;
+pub mod doors;
+pub mod listen;
+mod principal;
+
+pub use principal::{Error, Principal, run};

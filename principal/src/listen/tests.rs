@@ -1,0 +1,342 @@
+//! Real sockets on the loopback: who reaches the handler, and that nobody else holds anything up.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use common::{
+    config::TlsVersions,
+    drain,
+    telemetry::{Exposition, Registry},
+    tls::{ClientAuth, Identity, Pem, Roots, Verification, client_config, server_config},
+};
+use rcgen::{BasicConstraints, CertificateParams, DnType, DnValue, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tracing::Span;
+
+use super::*;
+
+/// A door whose handler answers with who it sees, and then echoes until the caller is done.
+struct World {
+    address: SocketAddr,
+    authority: Authority,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    registry: Registry,
+    signal: drain::Signal,
+    handled: Arc<Handled>,
+}
+
+#[derive(Default)]
+struct Handled {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+#[tokio::test]
+async fn the_handler_sees_who_called_and_what_was_agreed_on() {
+    let world = World::new(LIMITS).await;
+    let mut named = world.call(Some(world.authority.leaf("agent-1")), &[b"h2"]).await;
+    assert_eq!(greeting(&mut named).await, "agent-1 h2");
+    let mut nobody = world.call(None, &[]).await;
+    assert_eq!(greeting(&mut nobody).await, "- -");
+    assert_eq!(echo(&mut named, b"more").await, b"more");
+}
+
+#[tokio::test]
+async fn the_peer_is_the_callers_address() {
+    let listener = Listener::bind("kube", "127.0.0.1", 0).await.unwrap();
+    let address = listener.local_addr();
+    let (_signal, watch) = drain::channel();
+    let (sender, mut seen) = tokio::sync::mpsc::channel(1);
+    let authority = Authority::new();
+    let handler = move |connection: Connection| {
+        let sender = sender.clone();
+        async move { sender.send(connection.peer).await.unwrap() }
+    };
+    let tls = Arc::new(ArcSwap::from(authority.server()));
+    watch.spawn(Span::none(), listener.serve(tls, LIMITS, ListenMetrics::default(), watch.clone(), handler));
+    let stream = connect(address, &authority, None, &[]).await.unwrap();
+    assert_eq!(seen.recv().await, Some(stream.get_ref().0.local_addr().unwrap()));
+}
+
+#[tokio::test]
+async fn silent_callers_delay_nobody() {
+    let world = World::new(LIMITS).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    let mut caller = world.call(Some(world.authority.leaf("agent-1")), &[]).await;
+    assert_eq!(greeting(&mut caller).await, "agent-1 -");
+    world.until(r#"connections_opened_total{door="kube"} 21"#).await;
+    world.until(r#"connections_closed_total{door="kube"} 0"#).await;
+}
+
+#[tokio::test]
+async fn silent_callers_are_dropped_at_the_deadline() {
+    let world = World::new(ListenLimits { handshake_timeout: Duration::from_millis(50), ..LIMITS }).await;
+    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    // One that begins and never ends: a record header that promises more than comes.
+    let mut slow = TcpStream::connect(world.address).await.unwrap();
+    slow.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+    for stream in [&mut silent, &mut slow] {
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+    world.until(r#"handshake_failures_total{door="kube",reason="timeout"} 2"#).await;
+    world.until(r#"connections_closed_total{door="kube"} 2"#).await;
+}
+
+#[tokio::test]
+async fn garbage_is_closed_and_counted() {
+    let world = World::new(LIMITS).await;
+    for garbage in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0xff; 4096], b"\x16\x03\x01\x00\x05hello"] {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+        let mut rest = Vec::new();
+        // An alert or nothing, by a clean end or a reset, but an end.
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.len() < 16, "{rest:x?}");
+    }
+    world.until(r#"handshake_failures_total{door="kube",reason="tls"} 3"#).await;
+    drop(TcpStream::connect(world.address).await.unwrap());
+    world.until(r#"handshake_failures_total{door="kube",reason="io"} 1"#).await;
+    world.until(r#"connections_opened_total{door="kube"} 4"#).await;
+    world.until(r#"connections_closed_total{door="kube"} 4"#).await;
+    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn certificates_of_another_authority_and_expired_ones_fail_the_handshake() {
+    let world = World::new(LIMITS).await;
+    let mut expired = params("agent-1");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let leaves = [Authority::new().leaf("agent-1"), world.authority.sign(&expired)];
+    for leaf in leaves {
+        // With TLS 1.3 the client learns it at its first read.
+        if let Ok(mut stream) = connect(world.address, &world.authority, Some(leaf), &[]).await {
+            assert!(stream.read(&mut [0; 1]).await.is_err());
+        }
+    }
+    world.until(r#"handshake_failures_total{door="kube",reason="tls"} 2"#).await;
+    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_names_nobody_readable_does_not_reach_the_handler() {
+    let world = World::new(LIMITS).await;
+    let mut unreadable = params("agent-1");
+    let name = DnType::CustomDnType(vec![2, 5, 4, 10]);
+    unreadable.distinguished_name.push(name, DnValue::UniversalString("org".try_into().unwrap()));
+    let leaf = world.authority.sign(&unreadable);
+    let mut stream = connect(world.address, &world.authority, Some(leaf), &[]).await.unwrap();
+    assert!(matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    world.until(r#"handshake_failures_total{door="kube",reason="identity"} 1"#).await;
+    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn callers_above_the_limit_wait_and_are_not_turned_away() {
+    let world = World::new(ListenLimits { max_connections: 2, ..LIMITS }).await;
+    let mut first = world.call(None, &[]).await;
+    let mut second = world.call(None, &[]).await;
+    assert_eq!((greeting(&mut first).await, greeting(&mut second).await), ("- -".into(), "- -".into()));
+    world.until(r#"limit_reached_total{door="kube"} 1"#).await;
+    let waiting = async {
+        let mut third = world.call(None, &[]).await;
+        greeting(&mut third).await
+    };
+    let leaving = async {
+        // The kernel has the third connection by now or later; either way it must find its turn.
+        first.shutdown().await.unwrap();
+        drop(first);
+    };
+    let (third, ()) = tokio::join!(waiting, leaving);
+    assert_eq!(third, "- -");
+    assert_eq!(world.handled.most.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_new_configuration_is_for_new_connections() {
+    let world = World::new(LIMITS).await;
+    let mut old = world.call(Some(world.authority.leaf("agent-1")), &[]).await;
+    assert_eq!(greeting(&mut old).await, "agent-1 -");
+    let next = Authority::new();
+    world.tls.store(next.server());
+    let mut new = connect(world.address, &next, Some(next.leaf("agent-2")), &[]).await.unwrap();
+    assert_eq!(greeting(&mut new).await, "agent-2 -");
+    assert!(connect(world.address, &world.authority, None, &[]).await.is_err());
+    assert_eq!(echo(&mut old, b"old").await, b"old");
+}
+
+#[tokio::test]
+async fn draining_closes_the_socket_and_lets_open_connections_finish() {
+    let World { address, authority, signal, .. } = World::new(LIMITS).await;
+    let mut stream = connect(address, &authority, None, &[]).await.unwrap();
+    assert_eq!(greeting(&mut stream).await, "- -");
+    let caller = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(echo(&mut stream, b"last").await, b"last");
+        stream.shutdown().await.unwrap();
+    };
+    let (finished, ()) = tokio::join!(signal.drain(Duration::from_secs(30)), caller);
+    assert!(finished);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named_in_the_error() {
+    let first = Listener::bind("kube", "127.0.0.1", 0).await.unwrap();
+    let port = first.local_addr().port();
+    let error = Listener::bind("grpc", "127.0.0.1", port).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port} for grpc"));
+    assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+    let nowhere = Listener::bind("grpc", "no such host", 1).await.unwrap_err();
+    assert_eq!(nowhere.to_string(), "cannot listen on no such host:1 for grpc");
+}
+
+#[tokio::test]
+async fn an_empty_host_is_every_address() {
+    let listener = Listener::bind("kube", "", 0).await.unwrap();
+    let address = listener.local_addr();
+    assert!(address.ip().is_unspecified());
+    TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
+}
+
+// === impl World ===
+
+impl World {
+    async fn new(limits: ListenLimits) -> Self {
+        let listener = Listener::bind("kube", "127.0.0.1", 0).await.unwrap();
+        let address = listener.local_addr();
+        let authority = Authority::new();
+        let tls = Arc::new(ArcSwap::from(authority.server()));
+        let mut registry = Registry::new();
+        let metrics = ListenMetrics::register(registry.part("listen"));
+        let (signal, watch) = drain::channel();
+        let handled = Arc::<Handled>::default();
+        let handler = {
+            let handled = Arc::clone(&handled);
+            move |connection| Arc::clone(&handled).handle(connection)
+        };
+        watch.spawn(Span::none(), listener.serve(Arc::clone(&tls), limits, metrics, watch.clone(), handler));
+        Self { address, authority, tls, registry, signal, handled }
+    }
+
+    async fn call(&self, leaf: Option<Identity>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+        connect(self.address, &self.authority, leaf, alpn).await.unwrap()
+    }
+
+    /// Waits until the metrics show `line`.
+    async fn until(&self, line: &str) {
+        let line = format!("argocd_agent_listen_{line}\n");
+        let shown = async {
+            while !self.registry.encode(Exposition::Classic).contains(&line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(10), shown).await.is_err() {
+            panic!("never saw {line}in\n{}", self.registry.encode(Exposition::Classic));
+        }
+    }
+}
+
+// === impl Handled ===
+
+impl Handled {
+    async fn handle(self: Arc<Self>, connection: Connection) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        let Connection { mut io, identity, alpn, .. } = connection;
+        let name = identity.and_then(|identity| identity.common_name.clone()).unwrap_or("-".into());
+        let alpn = alpn.map_or("-".into(), |alpn| String::from_utf8(alpn).unwrap());
+        io.write_all(format!("{name} {alpn}\n").as_bytes()).await.unwrap();
+        let (mut read, mut write) = tokio::io::split(io);
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    authority: &Authority,
+    leaf: Option<Identity>,
+    alpn: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let client = client_config(leaf, Verification::Roots(authority.roots()), TlsVersions::TLS13, alpn).unwrap();
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await
+}
+
+async fn greeting(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await.unwrap() {
+            b'\n' => return String::from_utf8(line).unwrap(),
+            byte => line.push(byte),
+        }
+    }
+}
+
+async fn echo(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).await.unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).await.unwrap();
+    back
+}
+
+const LIMITS: ListenLimits = ListenLimits { max_connections: 100, handshake_timeout: Duration::from_secs(10) };
+
+// === impl Authority ===
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = params("ca");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self { certificate: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
+    }
+
+    fn roots(&self) -> Roots {
+        Roots::from_pem(&Pem::new("ca", self.certificate.as_str())).unwrap()
+    }
+
+    fn leaf(&self, common_name: &str) -> Identity {
+        self.sign(&params(common_name))
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Identity::from_pem(&Pem::new("certificate", certificate), &Pem::new("key", key.serialize_pem())).unwrap()
+    }
+
+    /// Client certificates are optional, as at the Kubernetes door.
+    fn server(&self) -> Arc<ServerConfig> {
+        let clients = ClientAuth::Optional(self.roots());
+        server_config(self.leaf("server"), clients, TlsVersions::TLS13, &[b"h2", b"http/1.1"]).unwrap()
+    }
+}
+
+fn params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+}

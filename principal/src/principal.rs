@@ -1,0 +1,214 @@
+//! The composition root: binds everything, then serves until drained.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use common::{
+    auth::PeerIdentity,
+    config::TlsVersions,
+    drain,
+    telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
+    tls::{ClientAuth, Identity, MaterialError, Roots, TlsError, server_config},
+    tunnel::limits::HANDSHAKE,
+};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tracing::{Span, info, info_span};
+
+use crate::{
+    agents::{
+        Dialer, Registry, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
+        serve::TunnelServe, service::TunnelService,
+    },
+    config::{Config, KubeDoorConfig, TlsPaths},
+    doors::kube::{KubeDoor, KubeDoorOptions},
+    listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener},
+};
+
+/// A principal that serves.
+#[derive(Debug)]
+pub struct Principal {
+    /// Where agents attach.
+    pub grpc: SocketAddr,
+    /// Where Kubernetes clients connect, when that door is open.
+    pub kube_door: Option<SocketAddr>,
+    /// Where `/metrics` is, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where `/healthz`, `/livez` and `/readyz` are, if anywhere.
+    pub healthz: Option<SocketAddr>,
+    /// Who is attached.
+    pub agents: Arc<Registry>,
+}
+
+/// Why a principal does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate, key or CA cannot be loaded.
+    #[error("cannot load the TLS material of {door}")]
+    Material {
+        /// For whom.
+        door: &'static str,
+        /// Why.
+        #[source]
+        source: MaterialError,
+    },
+    /// No TLS can be offered with what was loaded.
+    #[error("cannot set up TLS for {door}")]
+    Tls {
+        /// For whom.
+        door: &'static str,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The port of metrics or health cannot be bound.
+    #[error("cannot listen on port {port} for {door}")]
+    Admin {
+        /// For whom.
+        door: &'static str,
+        /// Where.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs a principal until it is drained.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: Config, drain: drain::Watch) -> Result<(), Error> {
+    Principal::start(config, &drain).await?;
+    drain.draining().await;
+    Ok(())
+}
+
+// === impl Principal ===
+
+impl Principal {
+    /// Binds every socket, then serves in tasks that the drain waits for.
+    ///
+    /// # Errors
+    /// When a file cannot be used or a socket cannot be bound; nothing serves then.
+    pub async fn start(config: Config, drain: &drain::Watch) -> Result<Self, Error> {
+        let mut metrics = Metrics::new();
+        let readiness = Readiness::new(drain.clone());
+        let serving = readiness.latch("listeners");
+        let listen_metrics = ListenMetrics::register(metrics.part("listen"));
+        let limits = ListenLimits { max_connections: config.max_connections, handshake_timeout: HANDSHAKE };
+
+        let grpc_tls = tls("grpc", &config.grpc_tls, config.tls_versions, ClientAuth::Required, &[b"h2"])?;
+        let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
+        let door = match &config.kube_door {
+            Some(door) => Some(open_kube_door(door, config.tls_versions).await?),
+            None => None,
+        };
+        let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
+        let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
+
+        let tunnel_metrics = TunnelMetrics::register(metrics.part("tunnel"));
+        let limits_of_requests = Limits { per_agent: config.max_requests_per_agent, all: config.max_requests };
+        let agents = Arc::new(Registry::new(limits_of_requests, tunnel_metrics.clone()));
+        let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
+        let service = TunnelService::new(Arc::clone(&agents), liveliness, tunnel_metrics, drain.clone());
+        let serve = TunnelServe::new(service, config.stream_window);
+
+        let started = Self {
+            grpc: grpc.local_addr(),
+            kube_door: door.as_ref().map(|(listener, ..)| listener.local_addr()),
+            metrics: local_addr(metrics_listener.as_ref()),
+            healthz: local_addr(healthz_listener.as_ref()),
+            agents: Arc::clone(&agents),
+        };
+
+        let attach = {
+            let (rule, drain) = (Arc::new(config.auth), drain.clone());
+            move |connection| attach(connection, serve.clone(), Arc::clone(&rule), drain.clone())
+        };
+        drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
+        if let Some((listener, tls, options)) = door {
+            let dialer: Arc<dyn Dialer> = agents;
+            let door = Arc::new(KubeDoor::new(dialer, options, metrics.part("door"), drain));
+            let watch = drain.clone();
+            let serve = move |connection| {
+                let (door, watch) = (Arc::clone(&door), watch.clone());
+                async move { door.serve(connection, watch).await }
+            };
+            drain.spawn(info_span!("kube_door"), listener.serve(tls, limits, listen_metrics, drain.clone(), serve));
+        }
+        serving.release();
+        let metrics = Arc::new(metrics);
+        let health = Health { readiness, healthz: Healthz::Always };
+        let pages = [
+            (metrics_listener, Admin { metrics: Some(metrics), health: None }),
+            (healthz_listener, Admin { metrics: None, health: Some(health) }),
+        ];
+        for (listener, admin) in pages {
+            if let Some(listener) = listener {
+                // These tell of the drain, so they outlive it.
+                let (signal, pages) = drain::channel();
+                drain.spawn_last(Span::none(), async move {
+                    admin.serve(listener, pages).await;
+                    drop(signal);
+                });
+            }
+        }
+        info!(
+            version = common::build_info::VERSION,
+            grpc = %started.grpc,
+            kube_door = ?started.kube_door,
+            no_effect = ?config.no_effect,
+            "principal started"
+        );
+        Ok(started)
+    }
+}
+
+/// Serves one connection of an agent, or of a peer whose certificate names none: it is told so.
+async fn attach(connection: Connection, serve: TunnelServe, rule: Arc<CertificateRule>, drain: drain::Watch) {
+    let identity = connection.identity.as_deref();
+    let agent = match identity.map(|identity: &PeerIdentity| rule.agent_name(identity)) {
+        Some(Ok(name)) => Ok(name),
+        Some(Err(error)) => Err(common::Report(&error).to_string()),
+        None => Err("no client certificate".to_owned()),
+    };
+    serve.serve(connection.io, agent, drain).await;
+}
+
+async fn open_kube_door(
+    door: &KubeDoorConfig,
+    versions: TlsVersions,
+) -> Result<(Listener, Arc<ArcSwap<ServerConfig>>, KubeDoorOptions), Error> {
+    let tls = tls("kube", &door.tls, versions, ClientAuth::Optional, &[b"h2", b"http/1.1"])?;
+    let listener = Listener::bind("kube", &door.listen.ip().to_string(), door.listen.port()).await?;
+    Ok((listener, tls, KubeDoorOptions { response_timeout: door.response_timeout }))
+}
+
+fn tls(
+    door: &'static str,
+    paths: &TlsPaths,
+    versions: TlsVersions,
+    clients: fn(Roots) -> ClientAuth,
+    alpn: &[&[u8]],
+) -> Result<Arc<ArcSwap<ServerConfig>>, Error> {
+    let material = |source| Error::Material { door, source };
+    let identity = Identity::from_files(&paths.certificate, &paths.key).map_err(material)?;
+    let roots = Roots::from_file(&paths.client_ca).map_err(material)?;
+    let config = server_config(identity, clients(roots), versions, alpn);
+    Ok(Arc::new(ArcSwap::new(config.map_err(|source| Error::Tls { door, source })?)))
+}
+
+/// As upstream: on every address.
+async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
+    let Some(port) = port else { return Ok(None) };
+    let bound = TcpListener::bind(("0.0.0.0", port)).await;
+    bound.map(Some).map_err(|source| Error::Admin { door, port, source })
+}
+
+fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}
