@@ -1,0 +1,173 @@
+//! The composition root: binds everything, keeps the link up, and serves until drained.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use common::{
+    drain,
+    telemetry::{Admin, Health, Healthz, Latch, Readiness, Registry as Metrics},
+    tls::{Identity, MaterialError, Roots, TlsError, Verification, client_config},
+    tunnel::Target,
+};
+use tokio::{net::TcpListener, sync::watch};
+use tracing::{Span, info, info_span};
+
+use crate::{
+    config::{AgentTls, Config},
+    dispatch::{Dispatch, Executor},
+    executors::kube::{KubeExecutor, KubeOptions, StartError},
+    link::{
+        Link, LinkOptions,
+        connect::{ConnectError, Connector},
+        metrics::LinkMetrics,
+    },
+};
+
+/// An agent that runs.
+#[derive(Debug)]
+pub struct Agent {
+    /// Where `/metrics` is, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where `/healthz`, `/livez` and `/readyz` are, if anywhere.
+    pub healthz: Option<SocketAddr>,
+    /// Whether a session is attached to the principal.
+    pub connected: watch::Receiver<bool>,
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate, key or CA cannot be loaded.
+    #[error("cannot load the TLS material of the link")]
+    Material(#[source] MaterialError),
+    /// No TLS can be spoken with what was loaded.
+    #[error("cannot set up TLS for the link")]
+    Tls(#[source] TlsError),
+    /// The principal's address is none.
+    #[error("cannot use the principal's address")]
+    Address(#[source] ConnectError),
+    /// The API server of this cluster cannot be used.
+    #[error("cannot set up the Kubernetes executor")]
+    Kube(#[source] StartError),
+    /// The port of metrics or health cannot be bound.
+    #[error("cannot listen on port {port} for {door}")]
+    Admin {
+        /// For whom.
+        door: &'static str,
+        /// Where.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs an agent until it is drained.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: Config, drain: drain::Watch) -> Result<(), Error> {
+    Agent::start(config, &drain).await?;
+    drain.draining().await;
+    Ok(())
+}
+
+// === impl Agent ===
+
+impl Agent {
+    /// Binds every socket, then runs in tasks that the drain waits for.
+    ///
+    /// # Errors
+    /// When a file cannot be used or a socket cannot be bound; nothing runs then. A principal that cannot be reached is no
+    /// error: the agent keeps trying.
+    pub async fn start(config: Config, drain: &drain::Watch) -> Result<Self, Error> {
+        let mut metrics = Metrics::new();
+        let readiness = Readiness::new(drain.clone());
+        let attached = readiness.latch("session with the principal");
+
+        let tls = tls(&config.tls, &config)?;
+        let (host, port) = config.server;
+        let connector = Connector::new(host, port, tls, config.stream_window).map_err(Error::Address)?;
+        let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
+        let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
+
+        let options = KubeOptions {
+            source: config.kube,
+            enabled: config.resource_proxy,
+            managed_only: config.managed_only,
+            managed_creates_only: config.managed_creates_only,
+            namespace: config.namespace.clone(),
+            application_namespaces: config.application_namespaces,
+        };
+        let kube = KubeExecutor::start(options, drain, metrics.part("kube")).await.map_err(Error::Kube)?;
+        let executors: Vec<(Target, Arc<dyn Executor>)> = vec![(Target::Kube, Arc::new(kube))];
+        let dispatch = Dispatch::new(executors, config.max_pipes);
+        let options = LinkOptions {
+            mode: config.mode.as_str().to_owned(),
+            namespace: config.namespace,
+            ping_interval: config.ping_interval,
+        };
+        let (link, connected) = Link::new(connector, options, dispatch, LinkMetrics::register(metrics.part("link")));
+
+        let started = Self {
+            metrics: local_addr(metrics_listener.as_ref()),
+            healthz: local_addr(healthz_listener.as_ref()),
+            connected: connected.clone(),
+        };
+        drain.spawn(info_span!("link"), link.run(drain.clone()));
+        drain.spawn(Span::none(), follow(connected, attached.clone(), drain.clone()));
+        let metrics = Arc::new(metrics);
+        let health = Health { readiness, healthz: Healthz::While(attached) };
+        let pages = [
+            (metrics_listener, Admin { metrics: Some(metrics), health: None }),
+            (healthz_listener, Admin { metrics: None, health: Some(health) }),
+        ];
+        for (listener, admin) in pages {
+            if let Some(listener) = listener {
+                // These tell of the drain, so they outlive it.
+                let (signal, pages) = drain::channel();
+                drain.spawn_last(Span::none(), async move {
+                    admin.serve(listener, pages).await;
+                    drop(signal);
+                });
+            }
+        }
+        info!(version = common::build_info::VERSION, no_effect = ?config.no_effect, "agent started");
+        Ok(started)
+    }
+}
+
+/// Keeps the latch as the link is.
+async fn follow(mut connected: watch::Receiver<bool>, latch: Latch, drain: drain::Watch) {
+    loop {
+        if *connected.borrow_and_update() {
+            latch.release();
+        } else {
+            latch.close();
+        }
+        tokio::select! {
+            changed = connected.changed() => if changed.is_err() { return },
+            () = drain.draining() => return,
+        }
+    }
+}
+
+fn tls(paths: &AgentTls, config: &Config) -> Result<Arc<rustls::ClientConfig>, Error> {
+    let identity = Identity::from_files(&paths.certificate, &paths.key).map_err(Error::Material)?;
+    let verification = if paths.verify {
+        Verification::Roots(Roots::from_file(&paths.root_ca).map_err(Error::Material)?)
+    } else {
+        Verification::Insecure
+    };
+    client_config(Some(identity), verification, config.tls_versions, &[b"h2"]).map_err(Error::Tls)
+}
+
+/// As upstream: on every address.
+async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
+    let Some(port) = port else { return Ok(None) };
+    let bound = TcpListener::bind(("0.0.0.0", port)).await;
+    bound.map(Some).map_err(|source| Error::Admin { door, port, source })
+}
+
+fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}

@@ -1,0 +1,270 @@
+//! What the agent needs to run: every default decided, every contradiction refused.
+//!
+//! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
+//! line for the operator.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use common::{
+    AgentName,
+    config::{
+        FlagError, TlsVersions,
+        values::{given, items},
+    },
+    tunnel::limits,
+};
+use rustls::pki_types::ServerName;
+
+use crate::args::Args;
+
+/// The settings of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Host and port of the principal.
+    pub server: (String, u16),
+    /// Who the agent is for the principal, and which principal it trusts.
+    pub tls: AgentTls,
+    /// The TLS versions that the agent speaks with the principal.
+    pub tls_versions: TlsVersions,
+    /// Where Applications are defined.
+    pub mode: AgentMode,
+    /// The namespace of Argo CD in this cluster.
+    pub namespace: String,
+    /// The namespaces whose Applications, AppProjects and ApplicationSets are Argo CD's own, as they were typed, patterns
+    /// included; `namespace` is the first.
+    pub application_namespaces: Vec<String>,
+    /// How to reach this cluster's API server.
+    pub kube: KubeSource,
+    /// Whether this cluster's Kubernetes API is served at all.
+    pub resource_proxy: bool,
+    /// Whether only what Argo CD manages is shown.
+    pub managed_only: bool,
+    /// Whether only what Argo CD manages may be created.
+    pub managed_creates_only: bool,
+    /// The port of the metrics endpoint, 0 for any free one; `None` when there is none.
+    pub metrics_port: Option<u16>,
+    /// The port of the health endpoints, 0 for any free one; `None` when there are none.
+    pub healthz_port: Option<u16>,
+    /// The HTTP/2 window of one pipe, in bytes.
+    pub stream_window: u32,
+    /// The time that running requests have once draining begins.
+    pub drain_grace: Duration,
+    /// How many pipes may be open at a time.
+    pub max_pipes: usize,
+    /// How often the agent pings.
+    pub ping_interval: Duration,
+    /// After how long a silent principal is dead.
+    pub silence: Duration,
+    /// Flags that were set and have no effect in this version, without dashes.
+    pub no_effect: Vec<&'static str>,
+}
+
+/// Where the parts of the agent's TLS identity are, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentTls {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key of the chain's first certificate.
+    pub key: PathBuf,
+    /// The CA certificates that the principal's certificate is verified with; empty and not read without `verify`.
+    pub root_ca: PathBuf,
+    /// Whether the principal's certificate is verified; off is for experiments only.
+    pub verify: bool,
+}
+
+/// How to reach the API server: with neither, as the Pod's ServiceAccount, and outside a Pod by the default kubeconfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KubeSource {
+    /// A kubeconfig file.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context in it, or in the default one.
+    pub context: Option<String>,
+}
+
+/// Where Applications are defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AgentMode {
+    /// At the principal.
+    Managed,
+    /// In the workload cluster.
+    Autonomous,
+}
+
+// === impl Config ===
+
+impl TryFrom<Args> for Config {
+    type Error = FlagError;
+
+    fn try_from(args: Args) -> Result<Self, FlagError> {
+        refuse_later_work(&args)?;
+        let namespace = namespace(&args)?;
+        let mut application_namespaces = vec![namespace.clone()];
+        for further in items(&args.cluster.allowed_namespaces) {
+            if !application_namespaces.contains(&further) {
+                application_namespaces.push(further);
+            }
+        }
+        Ok(Self {
+            server: server(&args)?,
+            tls: tls(&args)?,
+            mode: args.cluster.agent_mode,
+            namespace,
+            application_namespaces,
+            kube: KubeSource {
+                kubeconfig: given(args.cluster.kubeconfig.as_ref()).map(PathBuf::from),
+                context: given(args.cluster.kubecontext.as_ref()).map(str::to_owned),
+            },
+            resource_proxy: args.filter.enable_resource_proxy,
+            managed_only: args.filter.managed_resources_only,
+            managed_creates_only: args.filter.managed_creates_only,
+            metrics_port: Some(args.endpoints.metrics_port).filter(|port| *port != 0),
+            healthz_port: Some(args.endpoints.healthz_port),
+            stream_window: args.limits.tunnel_stream_window,
+            drain_grace: args.limits.drain_grace,
+            max_pipes: args.limits.max_pipes,
+            ping_interval: ping_interval(args.principal.keep_alive_ping_interval),
+            silence: limits::SILENCE,
+            no_effect: without_effect(&args),
+            // Last, because it may warn: a refusal is one line and nothing else.
+            tls_versions: TlsVersions::parse(
+                given(args.tls.tls_min_version.as_ref()),
+                given(args.tls.tls_max_version.as_ref()),
+            )?,
+        })
+    }
+}
+
+// === impl AgentMode ===
+
+impl AgentMode {
+    /// The mode as the principal and the command line know it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Managed => "managed",
+            Self::Autonomous => "autonomous",
+        }
+    }
+}
+
+impl fmt::Display for AgentMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Refuses what would make the process do something else than it was told to; `--creds` is looked at in [`tls`].
+fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
+    let later = &args.later;
+    let switches = [
+        ("insecure-plaintext", later.insecure_plaintext),
+        ("enable-websocket", later.enable_websocket),
+        ("enable-compression", later.enable_compression),
+        ("destination-based-mapping", later.destination_based_mapping),
+    ];
+    if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
+        return Err(FlagError::not_supported(flag, true));
+    }
+    if let Some(address) = given(later.otlp_address.as_ref()) {
+        return Err(FlagError::not_supported("otlp-address", address));
+    }
+    if later.pprof_port != 0 {
+        return Err(FlagError::not_supported("pprof-port", later.pprof_port));
+    }
+    let suites = items(&args.tls.tls_ciphersuites);
+    if !suites.is_empty() {
+        return Err(FlagError::not_supported("tls-ciphersuites", suites.join(",")));
+    }
+    Ok(())
+}
+
+fn namespace(args: &Args) -> Result<String, FlagError> {
+    let namespace = args.cluster.namespace.trim();
+    // A namespace and an agent's name obey the same rule.
+    match AgentName::parse(namespace) {
+        Ok(_) => Ok(namespace.to_owned()),
+        Err(_) => Err(FlagError::not_allowed("namespace", namespace, "must be a DNS-1123 label")),
+    }
+}
+
+fn server(args: &Args) -> Result<(String, u16), FlagError> {
+    let allowed = "must be a host name or an IP address; its port is --server-port";
+    let host = given(args.principal.server_address.as_ref())
+        .ok_or_else(|| FlagError::missing(&["server-address"], "must be the principal's host name or IP address"))?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match ServerName::try_from(bare) {
+        Ok(_) => Ok((bare.to_owned(), args.principal.server_port)),
+        Err(_) => Err(FlagError::not_allowed("server-address", host, allowed)),
+    }
+}
+
+fn tls(args: &Args) -> Result<AgentTls, FlagError> {
+    // Upstream does not read what follows `mtls:`, and a missing value means the same here: certificates are all we have.
+    let creds = given(args.principal.creds.as_ref()).unwrap_or("mtls:any");
+    if ["userpass:", "header:"].iter().any(|method| creds.starts_with(method)) {
+        return Err(FlagError::not_supported("creds", creds));
+    }
+    if !creds.starts_with("mtls:") {
+        return Err(FlagError::not_allowed("creds", creds, "must be mtls:any"));
+    }
+
+    let tls = &args.tls;
+    let secret = |name: &str| format!("loading from Secret {name:?} is not supported yet");
+    let pair = "--tls-client-cert and --tls-client-key go together";
+    let (certificate, key) = match (given(tls.tls_client_cert.as_ref()), given(tls.tls_client_key.as_ref())) {
+        (Some(certificate), Some(key)) => (certificate.into(), key.into()),
+        (Some(_), None) => return Err(FlagError::missing(&["tls-client-key"], pair)),
+        (None, Some(_)) => return Err(FlagError::missing(&["tls-client-cert"], pair)),
+        (None, None) => {
+            return Err(FlagError::missing(&["tls-client-cert", "tls-client-key"], secret(&tls.tls_secret_name)));
+        }
+    };
+    let root_ca = match given(tls.root_ca_path.as_ref()) {
+        _ if tls.insecure_tls => PathBuf::new(),
+        Some(path) => path.into(),
+        None => return Err(FlagError::missing(&["root-ca-path"], secret(&tls.root_ca_secret_name))),
+    };
+    Ok(AgentTls { certificate, key, root_ca, verify: !tls.insecure_tls })
+}
+
+/// Within bounds: a longer interval than the design's would make [`limits::SILENCE`] mistake a quiet peer for a dead
+/// one, and a far shorter one is nothing but load.
+fn ping_interval(asked: Duration) -> Duration {
+    if asked.is_zero() { limits::PING_INTERVAL } else { asked.clamp(SHORTEST_PING_INTERVAL, limits::PING_INTERVAL) }
+}
+
+/// The flags that were set to something else than their default, and that nothing reads.
+fn without_effect(args: &Args) -> Vec<&'static str> {
+    let usual = Args::from_flags([]).expect("the defaults are allowed").no_effect;
+    let set = &args.no_effect;
+    [
+        ("full-detail", set.full_detail != usual.full_detail),
+        ("redis-addr", set.redis_addr != usual.redis_addr),
+        ("redis-creds-dir-path", set.redis_creds_dir_path != usual.redis_creds_dir_path),
+        ("redis-username", set.redis_username != usual.redis_username),
+        ("redis-password", set.redis_password != usual.redis_password),
+        ("redis-tls-enabled", set.redis_tls_enabled != usual.redis_tls_enabled),
+        ("redis-tls-ca-path", set.redis_tls_ca_path != usual.redis_tls_ca_path),
+        ("redis-tls-ca-secret-name", set.redis_tls_ca_secret_name != usual.redis_tls_ca_secret_name),
+        ("redis-tls-insecure", set.redis_tls_insecure != usual.redis_tls_insecure),
+        ("cache-refresh-interval", set.cache_refresh_interval != usual.cache_refresh_interval),
+        ("informer-sync-timeout", set.informer_sync_timeout != usual.informer_sync_timeout),
+        ("buffer-informer-event-interval", set.buffer_informer_event_interval != usual.buffer_informer_event_interval),
+        ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
+        ("otlp-insecure", set.otlp_insecure != usual.otlp_insecure),
+        ("create-namespace", set.create_namespace != usual.create_namespace),
+        ("ignore-unmanaged-apps", set.ignore_unmanaged_apps != usual.ignore_unmanaged_apps),
+        ("source-uid-mismatch-policy", set.source_uid_mismatch_policy != usual.source_uid_mismatch_policy),
+        ("on-application-recreate", set.on_application_recreate != usual.on_application_recreate),
+        ("label-selector", set.label_selector != usual.label_selector),
+        ("adoption-policy", set.adoption_policy != usual.adoption_policy),
+    ]
+    .into_iter()
+    .filter_map(|(flag, is_set)| is_set.then_some(flag))
+    .collect()
+}
+
+const SHORTEST_PING_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

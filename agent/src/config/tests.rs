@@ -1,0 +1,231 @@
+use clap::{ArgAction, Args as _, Command};
+use common::config::{TlsVersion, command::go_style};
+
+use super::*;
+use crate::args::{Later, NoEffect};
+
+/// What an agent needs at least.
+const LEAST: [&str; 4] = [
+    "--server-address=principal.example.com",
+    "--tls-client-cert=/tls/tls.crt",
+    "--tls-client-key=/tls/tls.key",
+    "--root-ca-path=/tls/ca.crt",
+];
+
+/// What the shipped `argocd-agent-params` sets beside empty values, as flags; `REDIS_PASSWORD` comes from a Secret.
+const SHIPPED: [&str; 27] = [
+    "--agent-mode=autonomous",
+    "--creds=userpass:/app/config/creds/userpass.creds",
+    "--insecure-plaintext=false",
+    "--insecure-tls=false",
+    "--root-ca-secret-name=argocd-agent-ca",
+    "--tls-secret-name=argocd-agent-client-tls",
+    "--log-level=info",
+    "--namespace=argocd",
+    "--server-address=argocd-agent-principal.example.com",
+    "--server-port=443",
+    "--metrics-port=8181",
+    "--healthz-port=8002",
+    "--log-format=text",
+    "--enable-websocket=false",
+    "--enable-compression=false",
+    "--keep-alive-ping-interval=0",
+    "--pprof-port=0",
+    "--enable-resource-proxy=true",
+    "--redis-addr=argocd-redis:6379",
+    "--destination-based-mapping=false",
+    "--create-namespace=false",
+    "--redis-tls-enabled=false",
+    "--redis-tls-ca-path=/app/config/redis-tls/ca.crt",
+    "--redis-tls-insecure=false",
+    "--informer-sync-timeout=10s",
+    "--cache-refresh-interval=10s",
+    "--redis-password=secret",
+];
+
+fn config(flags: &[&str]) -> Result<Config, FlagError> {
+    Config::try_from(Args::from_flags(flags.iter().copied()).unwrap())
+}
+
+/// `LEAST`, with `flags` in place of those of the same name.
+fn with(flags: &[&str]) -> Result<Config, FlagError> {
+    config(&[&LEAST, flags].concat())
+}
+
+fn line(flags: &[&str]) -> String {
+    config(flags).unwrap_err().to_string()
+}
+
+fn line_with(flags: &[&str]) -> String {
+    with(flags).unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    assert_eq!(
+        with(&[]).unwrap(),
+        Config {
+            server: ("principal.example.com".into(), 443),
+            tls: AgentTls {
+                certificate: "/tls/tls.crt".into(),
+                key: "/tls/tls.key".into(),
+                root_ca: "/tls/ca.crt".into(),
+                verify: true,
+            },
+            tls_versions: TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 },
+            mode: AgentMode::Autonomous,
+            namespace: "argocd".into(),
+            application_namespaces: vec!["argocd".into()],
+            kube: KubeSource { kubeconfig: None, context: None },
+            resource_proxy: true,
+            managed_only: true,
+            managed_creates_only: false,
+            metrics_port: Some(8181),
+            healthz_port: Some(8001),
+            stream_window: limits::STREAM_WINDOW,
+            drain_grace: Duration::from_secs(25),
+            max_pipes: 8192,
+            ping_interval: Duration::from_secs(10),
+            silence: Duration::from_secs(20),
+            no_effect: vec![],
+        }
+    );
+}
+
+#[test]
+fn the_shipped_parameters_start_it_once_paths_and_mtls_are_given() {
+    assert_eq!(line(&SHIPPED), "--creds=userpass:/app/config/creds/userpass.creds is not supported yet");
+    let mtls = [&SHIPPED[..], &["--creds=mtls:any"]].concat();
+    assert_eq!(
+        line(&mtls),
+        "--tls-client-cert and --tls-client-key are not given: \
+         loading from Secret \"argocd-agent-client-tls\" is not supported yet"
+    );
+    let config = config(&[&LEAST[..], &mtls].concat()).unwrap();
+    assert_eq!(config.no_effect, ["redis-password", "redis-tls-ca-path"]);
+}
+
+#[test]
+fn flags_that_act_act() {
+    let config = with(&[
+        "--server-port=8443",
+        "--creds=mtls:whatever",
+        "--agent-mode=managed",
+        "-n",
+        "cd",
+        "--allowed-namespaces=team-a, team-b,cd",
+        "--allowed-namespaces=team-*",
+        "--kubeconfig=/k",
+        "--kubecontext=c",
+        "--enable-resource-proxy=false",
+        "--managed-resources-only=false",
+        "--managed-creates-only",
+        "--metrics-port=0",
+        "--healthz-port=9",
+        "--tls-min-version=tls1.3",
+        "--tunnel-stream-window=2147483647",
+        "--drain-grace=1m",
+        "--max-pipes=7",
+        "--heartbeat-interval=30s",
+    ])
+    .unwrap();
+    assert_eq!(config.server.1, 8443);
+    assert_eq!(config.mode.to_string(), "managed");
+    assert_eq!(config.namespace, "cd");
+    assert_eq!(config.application_namespaces, ["cd", "team-a", "team-b", "team-*"]);
+    assert_eq!(config.kube, KubeSource { kubeconfig: Some("/k".into()), context: Some("c".into()) });
+    assert_eq!((config.resource_proxy, config.managed_only, config.managed_creates_only), (false, false, true));
+    assert_eq!((config.metrics_port, config.healthz_port), (None, Some(9)));
+    assert_eq!(config.tls_versions, TlsVersions::TLS13);
+    assert_eq!((config.stream_window, config.max_pipes), (2_147_483_647, 7));
+    assert_eq!(config.drain_grace, Duration::from_secs(60));
+    assert_eq!(config.no_effect, Vec::<&str>::new());
+}
+
+#[test]
+fn pings_stay_often_enough_to_tell_a_quiet_peer_from_a_dead_one() {
+    for (asked, used) in [("0", 10_000), ("50s", 10_000), ("10s", 10_000), ("2500ms", 2_500), ("1ns", 1_000)] {
+        let interval = with(&[&format!("--keep-alive-ping-interval={asked}")]).unwrap().ping_interval;
+        assert_eq!(interval, Duration::from_millis(used), "{asked}");
+    }
+}
+
+#[test]
+fn without_verification_no_ca_is_needed() {
+    let config = config(&["--server-address=::1", "--insecure-tls", LEAST[1], LEAST[2]]).unwrap();
+    assert_eq!((config.tls.verify, config.tls.root_ca), (false, PathBuf::new()));
+}
+
+#[test]
+fn the_principals_address_is_a_host() {
+    for host in ["principal", "principal.example.com", "10.0.0.1", "::1", "[::1]"] {
+        let server = with(&[&format!("--server-address={host}")]).unwrap().server.0;
+        assert_eq!(server, host.trim_matches(['[', ']']));
+    }
+    for host in ["https://principal", "principal:8443", "a b", "a/b", "-"] {
+        assert_eq!(
+            line_with(&[&format!("--server-address={host}")]),
+            format!(
+                "--server-address: {host:?} is not allowed: \
+                 must be a host name or an IP address; its port is --server-port"
+            )
+        );
+    }
+}
+
+#[test]
+fn what_is_missing_or_not_allowed_is_named_in_one_line() {
+    let without = |name: &str| -> Vec<&str> { LEAST.into_iter().filter(|flag| !flag.contains(name)).collect() };
+    assert_eq!(
+        line(&without("--server")),
+        "--server-address is not given: must be the principal's host name or IP address"
+    );
+    let pair = "--tls-client-cert and --tls-client-key go together";
+    assert_eq!(line(&without("-key")), format!("--tls-client-key is not given: {pair}"));
+    assert_eq!(line(&without("-cert")), format!("--tls-client-cert is not given: {pair}"));
+    assert_eq!(
+        line(&without("--root-ca-path")),
+        r#"--root-ca-path is not given: loading from Secret "argocd-agent-ca" is not supported yet"#
+    );
+    for (flag, expected) in [
+        ("--namespace=", r#"--namespace: "" is not allowed: must be a DNS-1123 label"#),
+        ("--creds=mtls", r#"--creds: "mtls" is not allowed: must be mtls:any"#),
+        ("--creds=header:", "--creds=header: is not supported yet"),
+        ("--tls-ciphersuites=A", "--tls-ciphersuites=A is not supported yet"),
+    ] {
+        assert_eq!(line_with(&[flag]), expected);
+    }
+}
+
+#[test]
+fn later_work_is_refused_once_it_would_matter() {
+    for arg in go_style(Later::augment_args(Command::new(""))).get_arguments() {
+        let flag = arg.get_long().unwrap();
+        let (value, same) = match flag {
+            "pprof-port" => ("6060", "0"),
+            "otlp-address" => ("there", ""),
+            _ => ("true", "false"),
+        };
+        assert_eq!(line_with(&[&format!("--{flag}={value}")]), format!("--{flag}={value} is not supported yet"));
+        assert!(with(&[&format!("--{flag}={same}")]).is_ok(), "{flag}");
+    }
+}
+
+#[test]
+fn every_flag_without_effect_is_told_once_it_is_set() {
+    for arg in go_style(NoEffect::augment_args(Command::new(""))).get_arguments() {
+        let flag = arg.get_long().unwrap();
+        let value = match (flag, arg.get_action()) {
+            ("full-detail", _) => "all",
+            ("source-uid-mismatch-policy", _) => "upsert",
+            ("on-application-recreate", _) => "resync",
+            ("adoption-policy", _) => "never",
+            ("grpc-max-message-size", _) => "7",
+            _ if flag.ends_with("-interval") || flag.ends_with("-timeout") => "7s",
+            (_, ArgAction::Append) => "a,b",
+            _ if arg.get_num_args().is_some_and(|range| range.min_values() == 0) => "true",
+            _ => "something",
+        };
+        assert_eq!(with(&[&format!("--{flag}={value}")]).unwrap().no_effect, [flag]);
+    }
+}

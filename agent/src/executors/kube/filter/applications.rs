@@ -1,0 +1,274 @@
+//! The namespaces that Applications deploy to, so that those can be seen.
+//!
+//! Argo CD makes a destination's Namespace without leaving its mark on it, and kubectl shows the Namespace's error in
+//! place of any other (it asks for it after every 404). Of an Application nothing is kept but its destination.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
+
+use common::{Refusal, drain};
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Resource,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::Deserialize;
+use tracing::{info_span, warn};
+
+use super::{
+    live::{Again, Feed, Live, live},
+    namespaces::Namespaces,
+};
+
+/// The destinations of all Applications of interest. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Applications(Vec<Live<Destinations>>);
+
+/// Application (namespace and name) → the namespace that it deploys to.
+type Destinations = BTreeMap<(String, String), String>;
+
+/// What is read of an Application.
+#[derive(Debug, Clone, Deserialize)]
+struct Application {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Spec {
+    #[serde(default)]
+    destination: Destination,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Destination {
+    namespace: Option<String>,
+}
+
+// === impl Applications ===
+
+impl Applications {
+    /// Begins to watch the Applications in `namespaces`: one watch for each, or one of the whole cluster where they are
+    /// named by a pattern.
+    pub(super) fn watch(client: &kube::Client, namespaces: &Namespaces, drain: &drain::Watch) -> Self {
+        let apis: Vec<Api<Application>> = match namespaces.names() {
+            Some(names) => {
+                let names: BTreeSet<_> = names.iter().collect();
+                names.into_iter().map(|name| Api::namespaced(client.clone(), name)).collect()
+            }
+            None => vec![Api::all(client.clone())],
+        };
+        let watch_one = |api| {
+            let (mut feed, destinations) = live(SUBJECT);
+            let watch = drain.clone();
+            let namespaces = namespaces.clone();
+            drain.spawn(info_span!("applications"), async move {
+                let changes = watcher(api, watcher::Config::default().page_size(PAGE)).backoff(Again::default());
+                tokio::select! {
+                    () = follow(changes, &namespaces, &mut feed) => {}
+                    () = watch.draining() => {}
+                }
+            });
+            destinations
+        };
+        Self(apis.into_iter().map(watch_one).collect())
+    }
+
+    /// Whether an Application deploys to this namespace.
+    ///
+    /// # Errors
+    /// [`Refusal::Undecidable`] with the cause, where none is known to and not all are known.
+    pub(super) async fn deploy_to(&self, namespace: &str) -> Result<bool, Refusal> {
+        let mut unknown = None;
+        for destinations in &self.0 {
+            match destinations.get().await {
+                Ok(destinations) if destinations.values().any(|destination| destination == namespace) => {
+                    return Ok(true);
+                }
+                Ok(_) => {}
+                Err(refusal) => unknown = Some(refusal),
+            }
+        }
+        unknown.map_or(Ok(false), Err)
+    }
+}
+
+async fn follow(
+    changes: impl Stream<Item = watcher::Result<watcher::Event<Application>>>,
+    namespaces: &Namespaces,
+    feed: &mut Feed<Destinations>,
+) {
+    let mut changes = pin!(changes);
+    let mut listed = Destinations::new();
+    let mut absent = false;
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(application)) => {
+                application.of(namespaces).apply_to(&mut listed);
+            }
+            Ok(watcher::Event::InitDone) => {
+                absent = false;
+                feed.known(std::mem::take(&mut listed));
+            }
+            Ok(watcher::Event::Apply(application)) => {
+                feed.change(|destinations| application.of(namespaces).apply_to(destinations));
+            }
+            Ok(watcher::Event::Delete(application)) => {
+                feed.change(|destinations| {
+                    destinations.remove(&application.key());
+                });
+            }
+            Err(error) if is_not_found(&error) => {
+                // No Argo CD here, so no Applications. Asked again now and then, should it come.
+                if !absent {
+                    warn!("this cluster has no Applications of Argo CD");
+                    absent = true;
+                }
+                feed.known(Destinations::new());
+            }
+            Err(error) => feed.failed(&error),
+        }
+    }
+}
+
+fn is_not_found(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
+}
+
+// === impl Application ===
+
+impl Application {
+    fn key(&self) -> (String, String) {
+        (self.metadata.namespace.clone().unwrap_or_default(), self.metadata.name.clone().unwrap_or_default())
+    }
+
+    /// The Application as it counts: one outside of the namespaces deploys to nowhere.
+    fn of(mut self, namespaces: &Namespaces) -> Self {
+        if !namespaces.contains(self.metadata.namespace.as_deref().unwrap_or_default()) {
+            self.spec = Spec::default();
+        }
+        self
+    }
+
+    fn apply_to(&self, destinations: &mut Destinations) {
+        match &self.spec.destination.namespace {
+            Some(namespace) if !namespace.is_empty() => destinations.insert(self.key(), namespace.clone()),
+            _ => destinations.remove(&self.key()),
+        };
+    }
+}
+
+impl Resource for Application {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Application".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "argoproj.io".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1alpha1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "applications".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// `kube` reads a page as a whole, and an Application with its history may have 100 KiB.
+const PAGE: u32 = 50;
+const SUBJECT: &str = "Applications";
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use kube::core::Status;
+    use watcher::Event;
+
+    use super::*;
+
+    fn application(namespace: &str, name: &str, destination: Option<&str>) -> Application {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"destination": {"server": "https://kubernetes.default.svc", "namespace": destination}},
+            "status": {"health": {}},
+        }))
+        .unwrap()
+    }
+
+    async fn after(changes: Vec<watcher::Result<Event<Application>>>) -> Applications {
+        let (mut feed, destinations) = live(SUBJECT);
+        follow(stream::iter(changes), &Namespaces::new("argocd", &["team-*".to_owned()]), &mut feed).await;
+        Applications(vec![destinations])
+    }
+
+    fn failed(code: u16) -> watcher::Result<Event<Application>> {
+        let status = Status { message: format!("it is {code}"), code, ..Status::default() };
+        Err(watcher::Error::InitialListFailed(kube::Error::Api(status.into())))
+    }
+
+    #[tokio::test]
+    async fn destinations_come_and_go_with_their_applications() {
+        let applications = after(vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(application("argocd", "a", Some("shop")))),
+            Ok(Event::InitApply(application("argocd", "b", Some("shop")))),
+            Ok(Event::InitApply(application("team-x", "a", Some("cart")))),
+            Ok(Event::InitApply(application("elsewhere", "a", Some("vault")))),
+            Ok(Event::InitApply(application("argocd", "none", None))),
+            Ok(Event::InitDone),
+            Ok(Event::Delete(application("argocd", "a", Some("shop")))),
+            Ok(Event::Apply(application("team-x", "a", Some("bank")))),
+            Ok(Event::Apply(application("elsewhere", "b", Some("vault")))),
+        ])
+        .await;
+        for (namespace, seen) in [("shop", true), ("bank", true), ("cart", false), ("vault", false), ("", false)] {
+            assert_eq!(applications.deploy_to(namespace).await, Ok(seen), "{namespace}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_list_replaces_the_old_one_when_it_is_complete() {
+        let first = || {
+            vec![Ok(Event::Init), Ok(Event::InitApply(application("argocd", "a", Some("shop")))), Ok(Event::InitDone)]
+        };
+        let mut changes = first();
+        changes.extend([failed(500), Ok(Event::Init), Ok(Event::InitApply(application("argocd", "b", Some("cart"))))]);
+        let applications = after(changes).await;
+        assert_eq!(applications.deploy_to("shop").await, Ok(true));
+        assert_eq!(applications.deploy_to("cart").await, Ok(false));
+
+        let mut changes = first();
+        changes.extend([Ok(Event::Init), Ok(Event::InitDone)]);
+        assert_eq!(after(changes).await.deploy_to("shop").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_argo_cd_has_no_applications() {
+        assert_eq!(after(vec![failed(404)]).await.deploy_to("shop").await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn applications_that_may_not_be_read_leave_it_open() {
+        let refusal = after(vec![failed(403)]).await.deploy_to("shop").await.unwrap_err();
+        assert_eq!(refusal, Refusal::Undecidable("cannot read Applications: it is 403".into()));
+    }
+}

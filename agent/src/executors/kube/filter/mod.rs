@@ -1,0 +1,253 @@
+//! The managed filter: of a workload cluster, only what Argo CD manages is shown and changed.
+//!
+//! What a request must show before it passes is in [`decide`]; the questions to the API server that this takes are in
+//! [`lookup`], [`owners`] and [`events`]; what is known beforehand and kept up to date, in [`settings`] and
+//! [`applications`]. Where it cannot be decided, nothing is shown.
+
+mod applications;
+mod decide;
+mod discovery;
+mod events;
+pub(crate) mod hold;
+pub(crate) mod json;
+pub(crate) mod json_walk;
+mod live;
+mod lookup;
+pub(crate) mod meta;
+pub(crate) mod metadata;
+mod namespaces;
+mod owners;
+pub(crate) mod protobuf;
+pub(crate) mod scan;
+pub(crate) mod selector;
+mod settings;
+pub(crate) mod tracking;
+pub(crate) mod wire;
+
+#[cfg(test)]
+mod samples;
+
+use common::{Refusal, Report, drain};
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_ENCODING};
+use hyper::body::Incoming;
+use tracing::debug;
+
+use self::{
+    applications::Applications,
+    decide::{Absent, Plan, Rules, content_type},
+    discovery::Discovery,
+    events::Listing,
+    hold::{Held, HoldError},
+    lookup::{Looked, Lookup},
+    meta::ObjectMeta,
+    namespaces::Namespaces,
+    owners::Owners,
+    settings::Settings,
+};
+use super::{
+    KubeOptions,
+    body::{self, AnswerBody, ReadError, SendBody},
+    metrics::{Decision, KubeMetrics, Purpose},
+    request::{Request, ResourceRequest, is_apply},
+    service::Inbound,
+    upstream::{Upstream, is_impersonation},
+};
+
+/// Decides on requests and has those that pass carried out.
+#[derive(Debug)]
+pub(super) struct Filter {
+    rules: Rules,
+    upstream: Upstream,
+    lookup: Lookup,
+    discovery: Discovery,
+    settings: Settings,
+    applications: Applications,
+    metrics: KubeMetrics,
+}
+
+type Answer = Response<AnswerBody>;
+
+// === impl Filter ===
+
+impl Filter {
+    /// Begins to watch what the filter goes by.
+    pub(super) fn start(options: &KubeOptions, upstream: Upstream, metrics: KubeMetrics, drain: &drain::Watch) -> Self {
+        let argo = Namespaces::new(&options.namespace, &options.application_namespaces);
+        let client = upstream.kube_client(&options.namespace);
+        let lookup = Lookup::new(upstream.clone());
+        Self {
+            settings: Settings::watch(client.clone(), &options.namespace, drain),
+            applications: Applications::watch(&client, &argo, drain),
+            discovery: Discovery::new(lookup.clone()),
+            rules: Rules { argo, managed_creates_only: options.managed_creates_only },
+            lookup,
+            upstream,
+            metrics,
+        }
+    }
+
+    /// Answers a request, or says why not.
+    pub(super) async fn serve(&self, inbound: Inbound) -> Result<Answer, Refusal> {
+        let answer = self.decide(inbound).await;
+        let decision = match &answer {
+            Ok((decision, _)) => *decision,
+            Err(refusal) => Decision::from(refusal),
+        };
+        self.metrics.decided(decision);
+        answer.map(|(_, answer)| answer)
+    }
+
+    async fn decide(&self, inbound: Inbound) -> Result<(Decision, Answer), Refusal> {
+        let target = inbound.target();
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        let request = Request::parse(&inbound.parts.method, target)
+            .map_err(|error| Refusal::BadRequest(error.to_string().into()))?;
+        match self.rules.plan(request, &inbound.parts.method, query, &inbound.parts.headers) {
+            Plan::Pass => self.forward(inbound, Decision::Passed).await,
+            Plan::Refuse(refusal) => Err(refusal),
+            Plan::Read(resource) => self.read(&resource, inbound).await,
+            Plan::Guard(resource, absent) => self.guard(resource, absent, inbound).await,
+            Plan::Create(resource) => self.create(&resource, inbound).await,
+            Plan::Events(resource, selector) => match self.list_events(&resource, &selector, query).await? {
+                Listing::Managed => self.forward(inbound, Decision::Marked).await,
+                Listing::Answered(answer) => Ok(verbatim(answer)),
+            },
+        }
+    }
+
+    async fn forward(&self, inbound: Inbound, decision: Decision) -> Result<(Decision, Answer), Refusal> {
+        let answer = self.send(inbound).await?;
+        Ok((decision, answer.map(AnswerBody::Upstream)))
+    }
+
+    async fn send(&self, inbound: Inbound) -> Result<Response<Incoming>, Refusal> {
+        self.upstream.send(inbound.into_request(), Purpose::Client).await.map_err(|error| {
+            debug!(error = %Report(&error), "no answer");
+            error.refusal()
+        })
+    }
+
+    /// One request, whose answer is shown if the object in it is managed.
+    async fn read(&self, resource: &ResourceRequest, inbound: Inbound) -> Result<(Decision, Answer), Refusal> {
+        let destination = match &resource.name {
+            Some(name) if resource.group.is_empty() && resource.resource == "namespaces" => {
+                self.applications.deploy_to(name).await
+            }
+            _ => Ok(false),
+        };
+        if destination == Ok(true) {
+            return self.forward(inbound, Decision::Passed).await;
+        }
+        // Before the answer is here: its connection need not wait for this one.
+        self.settings.tracking().await?;
+        let answer = self.send(inbound).await?;
+        if !answer.status().is_success() {
+            return Ok(verbatim(answer));
+        }
+        let (parts, body) = answer.into_parts();
+        let (held, meta) = Held::until_metadata(&parts.headers, body).await.map_err(|error| unreadable(&error))?;
+        let meta = match meta {
+            Some(meta) => meta,
+            None => match self.look_up(resource).await? {
+                Looked::Found(meta) => meta,
+                Looked::Answered(answer) => return Ok(verbatim(answer)),
+            },
+        };
+        match self.judge(&meta).await? {
+            Some(decision) => Ok((decision, Response::from_parts(parts, AnswerBody::Held(held)))),
+            None => {
+                held.discard();
+                Err(destination.err().unwrap_or(Refusal::NotManaged))
+            }
+        }
+    }
+
+    /// A request that is forwarded once its object is known to be managed.
+    async fn guard(
+        &self,
+        resource: ResourceRequest,
+        absent: Absent,
+        inbound: Inbound,
+    ) -> Result<(Decision, Answer), Refusal> {
+        match (self.look_up(&resource).await?, absent) {
+            (Looked::Found(meta), _) => {
+                let decision = self.judge(&meta).await?.ok_or(Refusal::NotManaged)?;
+                self.forward(inbound, decision).await
+            }
+            (Looked::Answered(answer), Absent::Create) if answer.status() == StatusCode::NOT_FOUND => {
+                match self.rules.create(resource) {
+                    Plan::Create(resource) => self.create(&resource, inbound).await,
+                    _ => self.forward(inbound, Decision::Passed).await,
+                }
+            }
+            // It was us who looked. Whether who is to be impersonated may know that there is nothing is another matter.
+            (Looked::Answered(answer), _)
+                if answer.status() == StatusCode::NOT_FOUND && inbound.parts.headers.keys().any(is_impersonation) =>
+            {
+                self.forward(inbound, Decision::NoObject).await
+            }
+            (Looked::Answered(answer), _) => Ok(verbatim(answer)),
+        }
+    }
+
+    /// A request that is forwarded if the object in its body is managed.
+    async fn create(&self, resource: &ResourceRequest, inbound: Inbound) -> Result<(Decision, Answer), Refusal> {
+        let Inbound { parts, body } = inbound;
+        let SendBody::Stream(body) = body else { return Err(Refusal::CreateNotManaged) };
+        let body = body::read(body, CREATE_LIMIT).await.map_err(|error| match error {
+            ReadError::TooLarge(_) => Refusal::BadRequest("the request body is too large".into()),
+            ReadError::Broken(_) => Refusal::BadRequest("the request body broke off".into()),
+        })?;
+        let mut meta = created(&parts.headers, &body)?;
+        // Owners are looked for where the object is to be, which is what the path says.
+        meta.namespace.clone_from(&resource.namespace);
+        let decision = self.judge(&meta).await?.ok_or(Refusal::CreateNotManaged)?;
+        self.forward(Inbound { parts, body: SendBody::Read(body.into()) }, decision).await
+    }
+
+    async fn look_up(&self, resource: &ResourceRequest) -> Result<Looked<ObjectMeta>, Refusal> {
+        let path = resource.object_path();
+        self.lookup.metadata(&path, Purpose::Object).await.map_err(|error| error.refusal())
+    }
+
+    /// Whether an object is managed, and if so, why.
+    async fn judge(&self, meta: &ObjectMeta) -> Result<Option<Decision>, Refusal> {
+        let tracking = self.settings.tracking().await?;
+        if tracking.marks(meta) {
+            return Ok(Some(Decision::Marked));
+        }
+        let owners =
+            Owners { lookup: &self.lookup, discovery: &self.discovery, argo: &self.rules.argo, tracking: &tracking };
+        Ok(owners.any_managed(meta).await?.then_some(Decision::Owned))
+    }
+}
+
+/// The API server's own answer that there is nothing to show.
+fn verbatim(answer: Response<Incoming>) -> (Decision, Answer) {
+    (Decision::NoObject, answer.map(AnswerBody::Upstream))
+}
+
+/// The metadata that the body of a request gives to what it makes.
+fn created(headers: &HeaderMap, body: &[u8]) -> Result<ObjectMeta, Refusal> {
+    let said = content_type(headers).unwrap_or("application/json");
+    // An apply is said to be YAML, and is JSON where it comes from kubectl or Argo CD.
+    let read_as = if is_apply(said) { "application/json" } else { said };
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(Refusal::CreateNotManaged);
+    }
+    metadata::of_request(read_as, body).map(|found| found.meta).map_err(|error| {
+        debug!(error = %Report(&error), "cannot read what is to be created");
+        Refusal::CreateNotManaged
+    })
+}
+
+fn unreadable(error: &HoldError) -> Refusal {
+    debug!(error = %Report(error), "cannot read an answer");
+    match error {
+        HoldError::Scan(_) => Refusal::Undecidable("the answer of the API server cannot be read".into()),
+        HoldError::Broken(_) => Refusal::UpstreamUnreachable("its answer broke off".into()),
+    }
+}
+
+/// What kube-apiserver takes at most (`MaxRequestBodyBytes`, `apiserver/pkg/server/config.go`).
+const CREATE_LIMIT: usize = 3 << 20;

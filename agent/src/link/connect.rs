@@ -1,0 +1,144 @@
+//! One attempt to reach the principal: TCP, TLS, HTTP/2.
+
+use std::{
+    fmt, io,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use common::tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS};
+use futures_util::future::BoxFuture;
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+/// Makes connections to the principal.
+pub trait Connect: Send + Sync + fmt::Debug + 'static {
+    /// Connects; the returned driver must run for the connection to do anything.
+    fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>>;
+}
+
+/// Knows where the principal is and how to trust it.
+#[derive(Clone)]
+pub struct Connector {
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+    tls: TlsConnector,
+    stream_window: u32,
+}
+
+/// An HTTP/2 connection to the principal, as tonic wants it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Grpc(http2::SendRequest<tonic::body::Body>);
+
+/// Runs the connection; resolves when it has ended.
+pub type Driver = BoxFuture<'static, Result<(), hyper::Error>>;
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is neither a DNS name nor an IP address.
+    #[error("`{0}` is neither a DNS name nor an IP address")]
+    Name(String),
+    /// A step took too long.
+    #[error("{step} took longer than {} s", HANDSHAKE.as_secs())]
+    Timeout {
+        /// Which step.
+        step: &'static str,
+    },
+    /// No TCP connection.
+    #[error("cannot connect to {0}:{1}")]
+    Tcp(String, u16, #[source] io::Error),
+    /// No TLS session.
+    #[error("TLS handshake with {0} failed")]
+    Tls(String, #[source] io::Error),
+    /// No HTTP/2 connection.
+    #[error("HTTP/2 handshake failed")]
+    Http2(#[source] hyper::Error),
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// A connector to `host:port`; `stream_window` is the HTTP/2 window of each pipe.
+    ///
+    /// # Errors
+    /// When `host` can be no name of a certificate.
+    pub fn new(
+        host: String,
+        port: u16,
+        tls: Arc<rustls::ClientConfig>,
+        stream_window: u32,
+    ) -> Result<Self, ConnectError> {
+        let name = ServerName::try_from(host.clone()).map_err(|_invalid| ConnectError::Name(host.clone()))?;
+        Ok(Self { host, port, name, tls: tls.into(), stream_window })
+    }
+
+    async fn dial(&self) -> Result<(Grpc, Driver), ConnectError> {
+        let address = (self.host.as_str(), self.port);
+        let tcp = timeout(HANDSHAKE, TcpStream::connect(address)).await;
+        let tcp = tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting" })?;
+        let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
+        let tcp = tcp.map_err(|error| ConnectError::Tcp(self.host.clone(), self.port, error))?;
+        let tls = timeout(HANDSHAKE, self.tls.connect(self.name.clone(), tcp)).await;
+        let tls = tls.map_err(|_elapsed| ConnectError::Timeout { step: "the TLS handshake" })?;
+        let tls = tls.map_err(|error| ConnectError::Tls(self.host.clone(), error))?;
+        http2(tls, self.stream_window).await
+    }
+}
+
+impl Connect for Connector {
+    fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
+        Box::pin(self.dial())
+    }
+}
+
+/// HTTP/2 over a connection that exists; `stream_window` is the window of each pipe.
+///
+/// # Errors
+/// When the peer speaks something else.
+pub async fn http2<I>(io: I, stream_window: u32) -> Result<(Grpc, Driver), ConnectError>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(PENDING_RESETS)
+        .max_frame_size(FRAME)
+        .handshake(TokioIo::new(io))
+        .await;
+    let (send, connection) = handshake.map_err(ConnectError::Http2)?;
+    Ok((Grpc(send), Box::pin(connection)))
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({}:{})", self.host, self.port)
+    }
+}
+
+// === impl Grpc ===
+
+impl tower_service::Service<http::Request<tonic::body::Body>> for Grpc {
+    type Response = http::Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, hyper::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}

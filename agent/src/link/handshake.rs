@@ -1,0 +1,89 @@
+//! Hello and Welcome, as the agent says and hears them.
+
+use common::{
+    build_info, proto,
+    proto::tunnel_client::TunnelClient,
+    tunnel::{
+        Target,
+        event::{AgentEvent, Hello, InvalidEvent, PrincipalEvent, Welcome},
+        limits::{HANDSHAKE, MESSAGE, QUEUED_OPENS, VERSIONS},
+    },
+};
+use futures_util::StreamExt;
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Request, Status, Streaming};
+
+use super::connect::Grpc;
+
+/// What the agent says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Introduction {
+    pub(super) mode: String,
+    pub(super) namespace: String,
+    pub(super) targets: Vec<Target>,
+}
+
+/// An attached session's ends.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) client: TunnelClient<Grpc>,
+    pub(super) welcome: Welcome,
+    pub(super) say: mpsc::Sender<AgentEvent>,
+    pub(super) events: Streaming<proto::PrincipalEvent>,
+}
+
+/// Why no session came about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error("no welcome within {} s", HANDSHAKE.as_secs())]
+    Timeout,
+    #[error("the principal refused: {}", .0.message())]
+    Refused(Status),
+    #[error("the stream ended before a welcome")]
+    Ended,
+    #[error("the first event makes no sense")]
+    Invalid(#[source] InvalidEvent),
+    #[error("the first event is no welcome")]
+    NoWelcome,
+    #[error("the principal picked version {0}, which this build does not speak")]
+    Version(u32),
+}
+
+/// Attaches over a connection that exists.
+pub(super) async fn attach(grpc: Grpc, introduction: &Introduction) -> Result<Attached, AttachError> {
+    // tonic wants an origin; what counts is the connection that exists.
+    let origin = http::Uri::from_static("http://principal");
+    let mut client = TunnelClient::with_origin(grpc, origin).max_decoding_message_size(MESSAGE);
+    // Events of the agent are few: pongs, refusals, a good-bye.
+    let (say, said) = mpsc::channel(QUEUED_OPENS);
+    let hello = AgentEvent::Hello(Hello {
+        versions: VERSIONS,
+        build: build_info::VERSION.to_owned(),
+        mode: introduction.mode.clone(),
+        namespace: introduction.namespace.clone(),
+        capabilities: Vec::new(),
+        targets: introduction.targets.clone(),
+    });
+    // The queue is empty, so this finds room at once.
+    if say.try_send(hello).is_err() {
+        return Err(AttachError::Ended);
+    }
+    let shake = async {
+        let response = client.attach(Request::new(wire(said))).await.map_err(AttachError::Refused)?;
+        let mut events = response.into_inner();
+        let first = events.next().await.ok_or(AttachError::Ended)?.map_err(AttachError::Refused)?;
+        let PrincipalEvent::Welcome(welcome) = PrincipalEvent::try_from(first).map_err(AttachError::Invalid)? else {
+            return Err(AttachError::NoWelcome);
+        };
+        Ok((welcome, events))
+    };
+    let (welcome, events) = timeout(HANDSHAKE, shake).await.map_err(|_elapsed| AttachError::Timeout)??;
+    if !VERSIONS.contains(&welcome.version) {
+        return Err(AttachError::Version(welcome.version));
+    }
+    Ok(Attached { client, welcome, say, events })
+}
+
+fn wire(mut said: mpsc::Receiver<AgentEvent>) -> impl futures_util::Stream<Item = proto::AgentEvent> + Send + 'static {
+    futures_util::stream::poll_fn(move |cx| said.poll_recv(cx).map(|event| event.map(Into::into)))
+}

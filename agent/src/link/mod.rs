@@ -1,0 +1,11 @@
+//! The link to the principal: dials out, attaches, serves what the principal asks for, and comes back when it breaks.
+
+pub mod backoff;
+pub mod connect;
+mod handshake;
+pub mod metrics;
+mod pipe;
+mod run;
+mod session;
+
+pub use run::{Link, LinkOptions};

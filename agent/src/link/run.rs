@@ -1,0 +1,129 @@
+//! Attach, serve, back off, again: for as long as the agent lives.
+
+use std::time::Duration;
+
+use common::{Report, drain, tunnel::event::GoAwayReason};
+use tokio::{sync::watch, time::Instant};
+use tracing::{info, info_span, warn};
+
+use super::{
+    backoff::Backoff,
+    connect::Connect,
+    handshake::{self, Introduction},
+    metrics::LinkMetrics,
+    session::{Left, Session},
+};
+use crate::dispatch::Dispatch;
+
+/// The link; [`Link::run`] keeps it up.
+#[derive(Debug)]
+pub struct Link {
+    connector: Box<dyn Connect>,
+    introduction: Introduction,
+    ping_interval: Duration,
+    dispatch: Dispatch,
+    metrics: LinkMetrics,
+    connected: watch::Sender<bool>,
+}
+
+/// What the agent tells the principal about itself.
+#[derive(Debug, Clone)]
+pub struct LinkOptions {
+    /// `managed` or `autonomous`.
+    pub mode: String,
+    /// The namespace of Argo CD in the workload cluster.
+    pub namespace: String,
+    /// How often to ping, where the principal does not want it more often.
+    pub ping_interval: Duration,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// A link over `connector` whose pipes go to `dispatch`; the receiver says whether a session is attached.
+    #[must_use]
+    pub fn new(
+        connector: impl Connect,
+        options: LinkOptions,
+        dispatch: Dispatch,
+        metrics: LinkMetrics,
+    ) -> (Self, watch::Receiver<bool>) {
+        let (connected, is_connected) = watch::channel(false);
+        let LinkOptions { mode, namespace, ping_interval } = options;
+        let introduction = Introduction { mode, namespace, targets: dispatch.targets() };
+        (
+            Self { connector: Box::new(connector), introduction, ping_interval, dispatch, metrics, connected },
+            is_connected,
+        )
+    }
+
+    /// Keeps a session attached until the drain begins; sessions that still have pipes then finish on their own.
+    pub async fn run(self, drain: drain::Watch) {
+        let mut backoff = Backoff::default();
+        loop {
+            let attempt = tokio::select! {
+                attempt = self.attach(&drain) => attempt,
+                () = drain.draining() => return,
+            };
+            let wait = match attempt {
+                Ok(left) => {
+                    let since = Instant::now();
+                    self.set_connected(true);
+                    let left = tokio::select! {
+                        left = left => left.unwrap_or_else(|_| Left::Ended("the session's task ended".to_owned())),
+                        () = drain.draining() => {
+                            self.set_connected(false);
+                            return;
+                        }
+                    };
+                    self.set_connected(false);
+                    match left {
+                        Left::GoAway(GoAwayReason::Replaced) => {
+                            warn!("another agent of the same name took over: is the certificate used twice?");
+                            backoff.replaced()
+                        }
+                        Left::GoAway(GoAwayReason::Draining) | Left::Ended(_) => backoff.end(since.elapsed()),
+                    }
+                }
+                Err(error) => {
+                    let wait = backoff.fail();
+                    warn!(error = %error, retry_millis = wait.as_millis(), "cannot attach to the principal");
+                    wait
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = drain.draining() => return,
+            }
+        }
+    }
+
+    /// One attempt; the session then runs in a task of its own.
+    async fn attach(&self, drain: &drain::Watch) -> Result<tokio::sync::oneshot::Receiver<Left>, String> {
+        self.metrics.attempts.inc();
+        let (grpc, mut driver) = self.connector.connect().await.map_err(|error| Report(&error).to_string())?;
+        let mut attached = tokio::select! {
+            attached = handshake::attach(grpc, &self.introduction) => {
+                attached.map_err(|error| Report(&error).to_string())?
+            }
+            ended = &mut driver => return Err(match ended {
+                Ok(()) => "the principal closed the connection".to_owned(),
+                Err(error) => Report(&error).to_string(),
+            }),
+        };
+        self.metrics.sessions.inc();
+        let welcome = &mut attached.welcome;
+        welcome.ping_interval = welcome.ping_interval.min(self.ping_interval);
+        let span = info_span!("session", session = %welcome.session);
+        span.in_scope(|| info!(build = %welcome.build, version = welcome.version, "attached to the principal"));
+        let (session, left) =
+            Session::new(attached, driver, self.dispatch.clone(), drain.clone(), self.metrics.clone());
+        drain.spawn(span, session.run());
+        Ok(left)
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.metrics.connected.set(connected.into());
+        self.connected.send_replace(connected);
+    }
+}
