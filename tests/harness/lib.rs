@@ -1,0 +1,28 @@
+//! What tests are made of: throwaway certificates, a shared real API server, principals and agents on port 0, faulty
+//! peers, and conditions to wait for.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a panic fails the test, as it should"
+)]
+
+pub mod audit;
+pub mod client;
+pub mod cluster;
+pub mod eventually;
+pub mod faulty;
+pub mod kubectl;
+pub mod link;
+pub mod memory;
+pub mod panics;
+pub mod pki;
+pub mod process;
+pub mod raw;
+pub mod scene;
+pub mod site;
+pub mod world;
+
+pub use eventually::{eventually, soon};
+pub use world::World;

@@ -1,0 +1,193 @@
+//! Principal and agent joined by pipes in memory: the real gRPC service and the real link, without sockets and TLS.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use agent::{
+    dispatch::{Dispatch, Executor},
+    link::{
+        Link, LinkOptions,
+        connect::{Connect, ConnectError, Driver, Grpc, http2},
+        metrics::LinkMetrics,
+    },
+};
+use common::{
+    AgentName, drain,
+    tunnel::{Target, TunnelStream, limits},
+};
+use futures_util::future::BoxFuture;
+use principal::agents::{
+    DialError, Dialer, Lease, Registry, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
+    serve::TunnelServe, service::TunnelService,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+/// A principal without listeners.
+#[derive(Debug)]
+pub struct Principal {
+    /// The registry that doors would dial.
+    pub registry: Arc<Registry>,
+    /// Everything that the principal counts.
+    pub metrics: Arc<prometheus_client::registry::Registry>,
+    serve: TunnelServe,
+    watch: drain::Watch,
+    signal: Option<drain::Signal>,
+}
+
+/// An agent that dials a [`Principal`].
+#[derive(Debug)]
+pub struct Agent {
+    /// Whether a session is attached.
+    pub connected: watch::Receiver<bool>,
+    /// Ends the agent's own processes gracefully.
+    pub signal: drain::Signal,
+    /// Cuts the connection that was made last.
+    pub cut: Cut,
+}
+
+/// Cuts connections.
+#[derive(Debug, Clone, Default)]
+pub struct Cut(Arc<Mutex<CancellationToken>>, Arc<AtomicUsize>);
+
+/// An executor made of a function.
+pub struct Scripted<F>(pub F);
+
+struct Duplex {
+    agent: AgentName,
+    serve: TunnelServe,
+    watch: drain::Watch,
+    cut: Cut,
+}
+
+// === impl Principal ===
+
+impl Principal {
+    /// A principal with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        let (signal, watch) = drain::channel();
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let tunnel = TunnelMetrics::register(metrics.sub_registry_with_prefix("tunnel"));
+        let registry = Arc::new(Registry::new(Limits { per_agent: 4096, all: 65_536 }, tunnel.clone()));
+        let liveliness = Liveliness { ping_interval: limits::PING_INTERVAL, silence: limits::SILENCE };
+        let service = TunnelService::new(Arc::clone(&registry), liveliness, tunnel, watch.clone());
+        let serve = TunnelServe::new(service, limits::STREAM_WINDOW);
+        Self { registry, metrics: Arc::new(metrics), serve, watch, signal: Some(signal) }
+    }
+
+    /// Serves `io` as a connection of the agent `name`.
+    pub fn accept(&self, io: tokio::io::DuplexStream, name: &str) {
+        let (serve, watch, name) = (self.serve.clone(), self.watch.clone(), parse(name));
+        self.watch.spawn(Span::none(), async move { serve.serve(io, Ok(name), watch).await });
+    }
+
+    /// Starts an agent called `name` whose pipes go to `executor`.
+    pub async fn agent(&self, name: &str, executor: impl Executor) -> Agent {
+        let (signal, watch) = drain::channel();
+        let dispatch = Dispatch::new(vec![(Target::Kube, Arc::new(executor) as _)], 8192);
+        let cut = Cut::default();
+        let duplex =
+            Duplex { agent: parse(name), serve: self.serve.clone(), watch: self.watch.clone(), cut: cut.clone() };
+        let options =
+            LinkOptions { mode: "managed".into(), namespace: "argocd".into(), ping_interval: limits::PING_INTERVAL };
+        let (link, mut connected) = Link::new(duplex, options, dispatch, LinkMetrics::default());
+        watch.spawn(Span::none(), link.run(watch.clone()));
+        connected.wait_for(|connected| *connected).await.expect("the link runs");
+        Agent { connected, signal, cut }
+    }
+
+    /// A pipe to that agent.
+    ///
+    /// # Errors
+    /// When it is not attached.
+    pub fn dial(&self, name: &str) -> Result<(Lease, TunnelStream), DialError> {
+        let lease = self.registry.reserve(&parse(name))?;
+        let stream = self.registry.dial(lease.session, Target::Kube)?;
+        Ok((lease, stream))
+    }
+
+    /// Drains; whether everything finished in time.
+    pub async fn drain(&mut self, grace: std::time::Duration) -> bool {
+        self.signal.take().expect("drained once").drain(grace).await
+    }
+
+    /// The metrics as text.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).expect("a string takes any text");
+        text
+    }
+}
+
+impl Default for Principal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// Cuts the connection that was made last.
+    pub fn now(&self) {
+        self.0.lock().expect("not poisoned").cancel();
+    }
+
+    /// How many connections were made.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
+// === impl Scripted ===
+
+impl<F, R> Executor for Scripted<F>
+where
+    F: Fn(TunnelStream) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    fn serve(&self, stream: TunnelStream, _finish: drain::Watch) -> BoxFuture<'static, ()> {
+        Box::pin((self.0)(stream))
+    }
+}
+
+impl<F> fmt::Debug for Scripted<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+// === impl Duplex ===
+
+impl Connect for Duplex {
+    fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let token = CancellationToken::new();
+        *self.cut.0.lock().expect("not poisoned") = token.clone();
+        self.cut.1.fetch_add(1, Ordering::SeqCst);
+        let (serve, watch, agent) = (self.serve.clone(), self.watch.clone(), self.agent.clone());
+        self.watch.spawn(Span::none(), async move {
+            token.run_until_cancelled(serve.serve(far, Ok(agent), watch)).await;
+        });
+        Box::pin(http2(near, limits::STREAM_WINDOW))
+    }
+}
+
+impl fmt::Debug for Duplex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Duplex")
+    }
+}
+
+fn parse(name: &str) -> AgentName {
+    AgentName::parse(name).expect("a name for tests")
+}

@@ -1,0 +1,112 @@
+//! Throwaway certificates: a CA per world, and leaves that are good, expired, or of another CA.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
+
+/// A certificate authority.
+#[derive(Debug)]
+pub struct Ca {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    /// The chain.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+// === impl Ca ===
+
+impl Ca {
+    /// A new authority.
+    #[must_use]
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "test-ca");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).expect("a self-signed certificate");
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// The authority's certificate, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A server's certificate for `localhost` and 127.0.0.1.
+    #[must_use]
+    pub fn server(&self) -> Leaf {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a DNS name");
+        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        self.sign(&params)
+    }
+
+    /// A client's certificate whose common name is `name`.
+    #[must_use]
+    pub fn client(&self, name: &str) -> Leaf {
+        self.sign(&client(name))
+    }
+
+    /// A client's certificate whose time is over.
+    #[must_use]
+    pub fn expired_client(&self, name: &str) -> Leaf {
+        let mut params = client(name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Leaf {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
+        Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+impl Default for Ca {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Leaf ===
+
+impl Leaf {
+    /// Writes `<name>.crt` and `<name>.key` into `folder`; returns their paths.
+    #[must_use]
+    pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+        let certificate = write(folder, &format!("{name}.crt"), &self.certificate);
+        (certificate, write(folder, &format!("{name}.key"), &self.key))
+    }
+}
+
+/// Writes a file of the test's own; returns its path.
+#[must_use]
+pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("the test's own folder is writable");
+    path
+}
+
+fn client(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}

@@ -1,0 +1,28 @@
+//! Integration and end-to-end tests: one module per behaviour, the names are sentences.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a panic fails the test, as it should"
+)]
+
+mod bad_input;
+mod cancel;
+mod changes;
+mod cli;
+mod coverage;
+mod drain;
+mod encodings;
+mod failures;
+mod filter;
+mod kubectl;
+mod logs;
+mod observability;
+mod refusals;
+mod streams;
+mod tls;
+mod tunnel;
+mod unauthorized;
+mod verbs;
+mod watches;

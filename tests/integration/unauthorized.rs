@@ -1,0 +1,114 @@
+//! Callers without a right to be there, at every port.
+
+use harness::{
+    World, eventually, pki,
+    raw::{self, Caller, get, metric},
+    soon,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::coverage::Port;
+
+/// What becomes of a caller at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The handshake fails; for TLS 1.3 the caller hears of it with its first read.
+    NoHandshake,
+    /// It is answered this status.
+    Answered(u16),
+    /// It is served: there is nothing to protect.
+    Served,
+}
+
+/// Who comes.
+#[derive(Debug, Clone, Copy)]
+enum Who {
+    Stranger,
+    OfAnotherAuthority,
+    Expired,
+    NoAgentsName,
+}
+
+/// The table: every port has a row.
+fn fate(port: Port, who: Who) -> Fate {
+    match (port, who) {
+        (Port::Grpc, Who::Stranger | Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
+        // HTTP/2 begins; its calls are refused one by one, see `tls`.
+        (Port::Grpc, Who::NoAgentsName) => Fate::Served,
+        (Port::KubeDoor, Who::Stranger | Who::NoAgentsName) => Fate::Answered(400),
+        (Port::KubeDoor, Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
+        (Port::Metrics | Port::Healthz, _) => Fate::Served,
+    }
+}
+
+#[tokio::test]
+async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
+    let world = World::start().await;
+    let ca = world.ca.pem();
+    for who in [Who::Stranger, Who::OfAnotherAuthority, Who::Expired, Who::NoAgentsName] {
+        let leaf = match who {
+            Who::Stranger => None,
+            Who::OfAnotherAuthority => Some(pki::Ca::new().client("workload")),
+            Who::Expired => Some(world.ca.expired_client("workload")),
+            Who::NoAgentsName => Some(world.ca.client("Not a label")),
+        };
+        for (port, address) in Port::all(&world.principal) {
+            let expected = fate(port, who);
+            if !port.speaks_tls() {
+                let path = if port == Port::Metrics { "/metrics" } else { "/livez" };
+                assert_eq!((raw::page(address, path).await.status, expected), (200, Fate::Served), "{port:?}");
+                continue;
+            }
+            let alpn: &[&[u8]] = if port == Port::Grpc { &[b"h2"] } else { &[] };
+            let caller = Caller::new(ca.clone(), leaf.clone()).alpn(alpn);
+            let found = match port {
+                Port::Grpc => http2(&caller, address).await,
+                _ => http1(&caller, address).await,
+            };
+            assert_eq!(found, expected, "{who:?} at {port:?}");
+        }
+    }
+    // Three strangers to the grpc port, two of a wrong certificate to the door.
+    for (door, failures) in [("grpc", 3.0), ("kube", 2.0)] {
+        let labels = format!("door=\"{door}\",reason=\"tls\"");
+        eventually(&format!("{failures} failures counted at {door}"), async || {
+            let counted =
+                metric(world.principal.metrics.unwrap(), "argocd_agent_listen_handshake_failures", &labels).await;
+            (counted == failures).then_some(())
+        })
+        .await;
+    }
+}
+
+/// What an HTTP/1.1 client meets.
+async fn http1(caller: &Caller, address: std::net::SocketAddr) -> Fate {
+    let Ok(mut raw) = caller.connect(address).await else { return Fate::NoHandshake };
+    // The server may have closed already.
+    let sent = raw.send(get("/api/v1/namespaces/a/pods/b")).await;
+    match raw.answer().await {
+        Ok(answer) => Fate::Answered(answer.status),
+        Err(error) => {
+            assert!(error.to_string().contains("fatal alert"), "{sent:?} {error}");
+            Fate::NoHandshake
+        }
+    }
+}
+
+/// What an HTTP/2 client meets: the server's first frame is its settings.
+async fn http2(caller: &Caller, address: std::net::SocketAddr) -> Fate {
+    let Ok(mut raw) = caller.connect(address).await else { return Fate::NoHandshake };
+    let io = raw.io();
+    // The server may have closed already.
+    let sent = io.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let mut frame = [0; 9];
+    match soon(io.read_exact(&mut frame)).await {
+        Ok(_) => {
+            assert_eq!(frame[3], 4, "a SETTINGS frame");
+            Fate::Served
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("fatal alert"), "{sent:?} {error}");
+            Fate::NoHandshake
+        }
+    }
+}
