@@ -1,0 +1,141 @@
+//! What may be asked of the benchmark.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{contestants::Kind, load::Protocol};
+
+/// Measures ways from a Kubernetes client to kube-apiserver, in turn, in one run: none in between, a chain of two
+/// nginx, and a principal with its agent.
+#[derive(Debug, Parser)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    pub(crate) scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Scenario {
+    /// GET of a managed ConfigMap over warm connections
+    Get(Get),
+    /// A list of many ConfigMaps
+    List(List),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Clients that ask at the same time, each on its own connection; every number is a table
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', default_values_t = [1, 16])]
+    pub(crate) clients: Vec<usize>,
+
+    /// Size of the ConfigMap's value, such as 1KiB or 1MiB (the most that Kubernetes allows); every size is a table
+    #[arg(long, value_name = "SIZE", value_delimiter = ',', default_value = "1KiB", value_parser = size)]
+    pub(crate) size: Vec<usize>,
+
+    /// How long each contestant's turn takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+
+    /// How many turns each contestant has per table
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// Who takes part
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
+    )]
+    pub(crate) contestants: Vec<Kind>,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// How many ConfigMaps the list has
+    #[arg(long, value_name = "NUMBER", default_value_t = 4000)]
+    pub(crate) items: usize,
+
+    /// Size of each one's value
+    #[arg(long, value_name = "SIZE", default_value = "20000", value_parser = size)]
+    pub(crate) size: usize,
+
+    /// How many lists each contestant delivers
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// Who takes part
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Kind::Direct, Kind::Chain, Kind::OursNoFilter]
+    )]
+    pub(crate) contestants: Vec<Kind>,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Speak HTTP/2 to the contestants in place of HTTP/1.1
+    #[arg(long)]
+    http2: bool,
+
+    /// Threads of principal and agent; their own default if not given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) worker_threads: Option<usize>,
+
+    /// Measure this argocd-agent in place of a release build of this checkout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+}
+
+// === impl Common ===
+
+impl Common {
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.http2 { Protocol::Http2 } else { Protocol::Http1 }
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = [("KiB", 1 << 10), ("MiB", 1 << 20)]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+        .unwrap_or((text, 1));
+    let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
+    match size {
+        Some(size @ 1..=LARGEST) => Ok(size),
+        _ => Err("must be bytes, KiB or MiB, from 1 to 1MiB".to_owned()),
+    }
+}
+
+/// The API server takes no ConfigMap with more data than this.
+const LARGEST: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_binary_units_and_a_limit() {
+        assert_eq!(size("1KiB"), Ok(1024));
+        assert_eq!(size("20000"), Ok(20_000));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        for bad in ["", "0", "-1", "1 KiB", "1k", "2MiB", "99999999999999999999MiB", "18446744073709551615KiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `argocd-agent principal` and `argocd-agent agent`, with the flags that an operator must give and no others but for
+//! ports.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use super::{Contestant, Ground, Kind, free_ports};
+use crate::{load::Endpoint, process::Process};
+
+/// The program, and how it is to be run.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    program: PathBuf,
+    /// Such as `0.1.0`.
+    pub(crate) version: String,
+    /// `--worker-threads` of both processes; the program's own default if not given.
+    worker_threads: Option<usize>,
+}
+
+// === impl Ours ===
+
+impl Ours {
+    /// Takes a program that is there already, or builds this checkout's.
+    pub(crate) async fn given_or_build(given: Option<PathBuf>, worker_threads: Option<usize>) -> Result<Self> {
+        let program = match given {
+            Some(program) => program,
+            None => build().await?,
+        };
+        let output = Command::new(&program).args(["version", "-s"]).output().await;
+        let output = output.with_context(|| format!("running {}", program.display()))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok(Self { program, version, worker_threads })
+    }
+
+    pub(super) fn start(&self, ground: Ground<'_>, kind: Kind) -> Result<Contestant> {
+        let dir = ground.dir.join(if kind == Kind::Ours { "ours" } else { "ours-no-filter" });
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let [agents, door, principal_health, agent_health] = free_ports()?;
+        let pki = |name| ground.pki.file(name).display().to_string();
+        let threads = self.worker_threads.map(|threads| format!("--worker-threads={threads}"));
+
+        let mut args = vec![
+            "principal".to_owned(),
+            "--listen-host=127.0.0.1".to_owned(),
+            format!("--listen-port={agents}"),
+            format!("--namespace={ARGOCD_NAMESPACE}"),
+            "--auth=mtls:CN=([^,]+)".to_owned(),
+            format!("--tls-cert={}", pki("server.crt")),
+            format!("--tls-key={}", pki("server.key")),
+            format!("--root-ca-path={}", pki("ca.crt")),
+            format!("--resource-proxy-listen=127.0.0.1:{door}"),
+            format!("--resource-proxy-cert-path={}", pki("server.crt")),
+            format!("--resource-proxy-key-path={}", pki("server.key")),
+            format!("--resource-proxy-ca-path={}", pki("ca.crt")),
+            "--metrics-port=0".to_owned(),
+            format!("--healthz-port={principal_health}"),
+        ];
+        args.extend(threads.clone());
+        let principal = Process::start("principal", &dir, &self.program, args)?;
+
+        let mut args = vec![
+            "agent".to_owned(),
+            "--server-address=127.0.0.1".to_owned(),
+            format!("--server-port={agents}"),
+            "--creds=mtls:any".to_owned(),
+            "--agent-mode=managed".to_owned(),
+            format!("--namespace={ARGOCD_NAMESPACE}"),
+            format!("--tls-client-cert={}", pki("client.crt")),
+            format!("--tls-client-key={}", pki("client.key")),
+            format!("--root-ca-path={}", pki("ca.crt")),
+            format!("--kubeconfig={}", ground.api_server.kubeconfig().display()),
+            "--metrics-port=0".to_owned(),
+            format!("--healthz-port={agent_health}"),
+        ];
+        args.extend((kind == Kind::OursNoFilter).then(|| "--managed-resources-only=false".to_owned()));
+        args.extend(threads);
+        let agent = Process::start("agent", &dir, &self.program, args)?;
+
+        let endpoint = Endpoint::new(([127, 0, 0, 1], door).into(), &ground.pki.client())?;
+        Ok(Contestant { kind, endpoint, at_rest: Vec::new(), processes: vec![principal, agent] })
+    }
+}
+
+/// Builds the program as it is released, next to where this one was built.
+async fn build() -> Result<PathBuf> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let args =
+        ["build", "--release", "--locked", "--package", "argocd-agent", "--message-format=json-render-diagnostics"];
+    let output = Command::new(cargo)
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .context("running cargo")?;
+    if !output.status.success() {
+        bail!("cargo {}: {}", args.join(" "), output.status);
+    }
+    // Cargo alone knows where its target directory is.
+    let executable = String::from_utf8_lossy(&output.stdout).lines().rev().find_map(executable);
+    executable.filter(|path| path.is_file()).context("cargo built no argocd-agent")
+}
+
+fn executable(message: &str) -> Option<PathBuf> {
+    let message = serde_json::from_str::<serde_json::Value>(message).ok()?;
+    message.get("executable")?.as_str().map(Path::new).map(Path::to_owned)
+}
+
+/// The namespace of Argo CD in both clusters.
+pub(crate) const ARGOCD_NAMESPACE: &str = "argocd";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_program_is_where_cargo_says() {
+        let path = executable(r#"{"reason":"compiler-artifact","executable":"/t/release/argocd-agent"}"#);
+        assert_eq!(path, Some(PathBuf::from("/t/release/argocd-agent")));
+        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#), None);
+        assert_eq!(executable("warning: not JSON"), None);
+    }
+}

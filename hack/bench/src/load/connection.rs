@@ -1,0 +1,159 @@
+//! One warm connection to a contestant.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use serde::Serialize;
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::TlsConnector;
+
+use crate::pki::{ClientFiles, LOCALHOST};
+
+/// What the client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Protocol {
+    #[serde(rename = "HTTP/1.1")]
+    Http1,
+    #[serde(rename = "HTTP/2")]
+    Http2,
+}
+
+/// Where a contestant listens, and what authenticates the client there.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    address: SocketAddr,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+/// A connection with its TLS and HTTP handshakes behind it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: Sender,
+    authority: String,
+    /// Ends with the connection.
+    _driver: JoinSet<()>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+// === impl Protocol ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Reads the client's credentials.
+    pub(crate) fn new(address: SocketAddr, files: &ClientFiles) -> Result<Self> {
+        let config = |alpn: &[u8]| -> Result<_> {
+            let mut roots = RootCertStore::empty();
+            for cert in CertificateDer::pem_file_iter(&files.ca).context("reading the CA")? {
+                roots.add(cert.context("reading the CA")?).context("a CA that is none")?;
+            }
+            let chain = CertificateDer::pem_file_iter(&files.cert)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .context("reading the client certificate")?;
+            let key = PrivateKeyDer::from_pem_file(&files.key).context("reading the client key")?;
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .context("TLS 1.3")?
+                .with_root_certificates(roots)
+                .with_client_auth_cert(chain, key)
+                .context("the client certificate")?;
+            config.alpn_protocols = vec![alpn.to_owned()];
+            Ok(Arc::new(config))
+        };
+        Ok(Self { address, http1: config(b"http/1.1")?, http2: config(b"h2")? })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect(&self, protocol: Protocol) -> Result<Connection> {
+        let tcp = TcpStream::connect(self.address).await.with_context(|| format!("connecting to {}", self.address))?;
+        tcp.set_nodelay(true).context("switching delays off")?;
+        let config = match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        };
+        let name = ServerName::try_from(LOCALHOST).context("the server's name")?;
+        let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.context("TLS handshake")?;
+        let io = TokioIo::new(tls);
+        let mut driver = JoinSet::new();
+        let sender = match protocol {
+            Protocol::Http1 => {
+                let (sender, connection) = http1::handshake(io).await.context("HTTP/1.1 handshake")?;
+                // How a connection ended shows in the request that it failed.
+                driver.spawn(async move { drop(connection.await) });
+                Sender::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+                let (sender, connection) = builder.handshake(io).await.context("HTTP/2 handshake")?;
+                driver.spawn(async move { drop(connection.await) });
+                Sender::Http2(sender)
+            }
+        };
+        Ok(Connection { sender, authority: self.address.to_string(), _driver: driver })
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Sends a request and waits for the headers of its answer; the body follows as it is read.
+    pub(crate) async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let mut request = Request::builder().method(method);
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request = request.header(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let body = Full::new(body);
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                let request =
+                    request.uri(path).header(header::HOST, &self.authority).body(body).context("a request")?;
+                sender.ready().await.context("the connection was closed")?;
+                sender.send_request(request).await.context("waiting for an answer")
+            }
+            Sender::Http2(sender) => {
+                let uri = format!("https://{}{path}", self.authority);
+                let request = request.uri(uri).body(body).context("a request")?;
+                sender.ready().await.context("the connection was closed")?;
+                sender.send_request(request).await.context("waiting for an answer")
+            }
+        }
+    }
+}
+
+/// Go's HTTP/2 client, which kubectl and Argo CD are built on, allows a stream this much.
+const STREAM_WINDOW: u32 = 4 << 20;
+
+/// And a connection this much: enough that only streams bind.
+const CONNECTION_WINDOW: u32 = 1 << 30;

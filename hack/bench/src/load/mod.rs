@@ -1,0 +1,14 @@
+//! The client: one of its kind for every contestant, so that what it costs is the same for all.
+//!
+//! It lives on the benchmark's one thread, with a connection per client and one request at a time on each (closed loop),
+//! and looks at every byte of every answer.
+
+mod connection;
+mod crew;
+mod expected;
+mod fetch;
+
+pub(crate) use connection::{Connection, Endpoint, Protocol};
+pub(crate) use crew::Crew;
+pub(crate) use expected::Expected;
+pub(crate) use fetch::{Fetch, fetch, fetch_whole, next_data};

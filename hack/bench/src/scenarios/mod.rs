@@ -1,0 +1,77 @@
+//! What is measured. A scenario is a file: it sets the stage, lets the contestants take turns, and reports.
+//!
+//! Figures are compared within a round, where the machine was the same for all, and the medians of these comparisons
+//! are reported; medians of different contestants are never divided by each other.
+
+pub(crate) mod get;
+pub(crate) mod list;
+
+use crate::{
+    contestants::Kind,
+    meter::{Cost, Memory},
+    stats::median,
+};
+
+/// The turns of one contestant.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Row<R> {
+    pub(crate) contestant: Kind,
+    pub(crate) rounds: Vec<R>,
+    pub(crate) memory: Vec<Memory>,
+}
+
+// === impl Row ===
+
+impl<R> Row<R> {
+    fn new(contestant: Kind) -> Self {
+        Self { contestant, rounds: Vec::new(), memory: Vec::new() }
+    }
+
+    /// The median of a figure.
+    fn median(&self, figure: impl Fn(&R) -> f64) -> f64 {
+        median(self.rounds.iter().map(figure))
+    }
+
+    /// The median of a comparison with another's turn of the same round.
+    fn against(&self, other: Option<&Self>, compare: impl Fn(&R, &R) -> f64) -> Option<f64> {
+        let other = other.filter(|other| other.contestant != self.contestant)?;
+        Some(median(self.rounds.iter().zip(&other.rounds).map(|(mine, theirs)| compare(mine, theirs))))
+    }
+}
+
+fn of<R>(rows: &[Row<R>], kind: Kind) -> Option<&Row<R>> {
+    rows.iter().find(|row| row.contestant == kind)
+}
+
+/// Cores that neither contestants, API server nor clients had: where this is much, so is the noise.
+fn others<R>(rows: &[Row<R>], cost: impl Fn(&R) -> &Cost) -> f64 {
+    median(rows.iter().flat_map(|row| &row.rounds).map(|round| cost(round).other_cores))
+}
+
+/// Bytes in MiB, summed over the parts of a contestant; nothing where it has none.
+fn mebibytes(memory: &[Memory], figure: impl Fn(&Memory) -> u64) -> Option<f64> {
+    let bytes = memory.iter().map(figure).sum::<u64>();
+    (!memory.is_empty()).then_some(bytes as f64 / f64::from(1 << 20))
+}
+
+/// `principal 90, agent 80`.
+fn by_part<N: Into<String>>(parts: impl IntoIterator<Item = (N, f64)>, digits: usize) -> String {
+    let parts = parts.into_iter().map(|(name, figure)| format!("{} {figure:.digits$}", name.into()));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_compared_before_their_median_is_taken() {
+        let row = |contestant, rounds: &[f64]| Row { contestant, rounds: rounds.to_vec(), memory: Vec::new() };
+        // A machine that was slow in one round was slow for both.
+        let rows = [row(Kind::Direct, &[1.0, 10.0, 2.0]), row(Kind::Chain, &[2.0, 20.0, 4.0])];
+        let ratio = of(&rows, Kind::Chain).unwrap().against(of(&rows, Kind::Direct), |mine, theirs| mine / theirs);
+        assert_eq!(ratio, Some(2.0));
+        assert_eq!(rows[0].against(of(&rows, Kind::Direct), |mine, theirs| mine / theirs), None);
+        assert_eq!(rows[0].against(of(&rows, Kind::Ours), |mine, theirs| mine / theirs), None);
+    }
+}

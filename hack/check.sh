@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The one gate: what a developer runs, what CI runs. Installs what it needs, changes nothing else.
+# Formatting, lints, documentation, licence and advisory policy, unit, integration and end-to-end tests, the demo's tour.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "what it needs"
+hack/need.sh
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+step "licences, bans, sources, advisories"
+hack/deny.sh
+
+step "the workload cluster's parts (built once, then cached)"
+cargo run --locked --quiet --package envtest -- build
+
+step "tests"
+cargo test --workspace --locked
+
+step "the demo's tour"
+cargo run --locked --package demo -- --tour-only
