@@ -14,7 +14,7 @@ use common::{
     build_info,
     config::{FlagError, LogConfig},
     drain,
-    telemetry::logging,
+    telemetry::logging::{self, Log},
 };
 use tracing::info;
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn principal(args: principal::args::Args) -> Result<End, Failure> {
-    start_log(&args.log()?)?;
+    let _log = start_log(&args.log()?)?;
     let threads = args.worker_threads();
     let config = principal::config::Config::try_from(args)?;
     tell_start("principal", &config.no_effect);
@@ -64,7 +64,7 @@ fn principal(args: principal::args::Args) -> Result<End, Failure> {
 }
 
 fn agent(args: agent::args::Args) -> Result<End, Failure> {
-    start_log(&args.log()?)?;
+    let _log = start_log(&args.log()?)?;
     let threads = args.worker_threads();
     let config = agent::config::Config::try_from(args)?;
     tell_start("agent", &config.no_effect);
@@ -97,7 +97,7 @@ where
     end
 }
 
-fn start_log(config: &LogConfig) -> anyhow::Result<()> {
+fn start_log(config: &LogConfig) -> anyhow::Result<Log> {
     logging::init(config).context("cannot start the log")
 }
 

@@ -1,12 +1,15 @@
 //! The log: what is worth a line goes to stdout, what went wrong to stderr.
 //!
-//! Every line is whole: one event, and in JSON one object, panics included.
+//! Every line is whole: one event, and in JSON one object, panics included. Lines are written by threads of their own
+//! (`lines`): a reader that stalls costs lines, which are counted and told of, and never a request. The price is that a
+//! process which is killed takes the lines of its last hundredth of a second with it.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fmt,
     io::{self, IsTerminal},
     panic::PanicHookInfo,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -18,7 +21,15 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use super::lines::Lines;
 use crate::config::{LogConfig, LogFormat};
+
+/// The log of the process. Dropping it waits until what was said has been written.
+#[derive(Debug)]
+#[must_use = "what was said last is lost with it"]
+pub struct Log {
+    outputs: [Lines; 2],
+}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -35,19 +46,30 @@ pub enum LoggingError {
     /// The process has a log already.
     #[error("logging is set up already")]
     Again(#[source] TryInitError),
+    /// Nothing would write it.
+    #[error("cannot start a thread for the log")]
+    Thread(#[source] io::Error),
 }
 
 /// Sets up the log of the process: debug and info to stdout, warnings and errors to stderr. Call it once, first thing.
 ///
 /// # Errors
-/// When the directives do not parse, or the process has a log already.
-pub fn init(config: &LogConfig) -> Result<(), LoggingError> {
+/// When the directives do not parse, the process has a log already, or no thread for it.
+pub fn init(config: &LogConfig) -> Result<Log, LoggingError> {
     let terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
-    dispatch(config, terminal, io::stderr.with_max_level(Level::WARN).or_else(io::stdout))?
+    let stdout = Lines::to(io::stdout(), GATHER, tell_lost).map_err(LoggingError::Thread)?;
+    // What went wrong is seldom and is not kept waiting.
+    let stderr = Lines::to(io::stderr(), Duration::ZERO, tell_lost).map_err(LoggingError::Thread)?;
+    let log = Log { outputs: [stdout.clone(), stderr.clone()] };
+    dispatch(config, terminal, stderr.clone().with_max_level(Level::WARN).or_else(stdout))?
         .try_init()
         .map_err(LoggingError::Again)?;
-    std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    std::panic::set_hook(Box::new(move |panic| {
+        log_panic(panic);
+        // The process may be about to end.
+        stderr.flush(LAST_WORDS);
+    }));
+    Ok(log)
 }
 
 fn dispatch<W>(config: &LogConfig, terminal: bool, writer: W) -> Result<Dispatch, LoggingError>
@@ -72,6 +94,11 @@ where
     })
 }
 
+/// Said by the thread of an output that is read again, after lines that it had no room for.
+fn tell_lost(lines: u64) {
+    error!(lines, "lines of the log were lost because nobody read it");
+}
+
 /// In place of the standard hook, which would print several lines of its own format.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
@@ -85,6 +112,16 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
+// === impl Log ===
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        for output in &self.outputs {
+            output.flush(LAST_WORDS);
+        }
+    }
+}
+
 /// RFC 3339 in UTC with microseconds, always of the same length.
 #[derive(Debug)]
 struct Rfc3339;
@@ -96,6 +133,13 @@ impl FormatTime for Rfc3339 {
         write!(writer, "{:.6}", Timestamp::now())
     }
 }
+
+/// How long a line waits for others. A write, and waking whoever reads it, costs more than all else that a line does;
+/// longer than this saves little.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How long an end waits for a reader that stalls.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

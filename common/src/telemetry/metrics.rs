@@ -12,7 +12,7 @@ use prometheus_client::{
     registry,
 };
 
-use super::process::Process;
+use super::{lines, process::Process};
 use crate::build_info;
 
 /// All metrics of a process.
@@ -46,6 +46,8 @@ impl Registry {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: build_info::VERSION, git_revision: build_info::COMMIT }).set(1);
         root.sub_registry_with_prefix(PREFIX).register("build_info", "Which build this is, always 1", build);
+        let log = root.sub_registry_with_prefix(format!("{PREFIX}_log"));
+        log.register("lines_lost", "Lines of the log that nobody read in time", lines::LOST.clone());
         root.register_collector(Box::new(Process));
         Self { root }
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod label;
+mod lines;
 pub mod logging;
 mod metrics;
 mod process;
