@@ -21,7 +21,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use super::lines::Lines;
+use super::{fields::PlainFields, lines::Lines};
 use crate::config::{LogConfig, LogFormat};
 
 /// The log of the process. Dropping it waits until what was said has been written.
@@ -86,7 +86,7 @@ where
     Ok(match config.format {
         // Left alone on a terminal, the layer heeds NO_COLOR.
         LogFormat::Text if terminal => registry.with(layer).into(),
-        LogFormat::Text => registry.with(layer.with_ansi(false)).into(),
+        LogFormat::Text => registry.with(layer.with_ansi(false).fmt_fields(PlainFields)).into(),
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(true);
             registry.with(layer).into()

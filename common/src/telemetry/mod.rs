@@ -1,6 +1,7 @@
 //! What an operator can see from outside: logs, metrics, and whether we are alive and ready.
 
 mod admin;
+mod fields;
 pub mod label;
 mod lines;
 pub mod logging;
