@@ -21,6 +21,11 @@ use http::{
 ///   field is forwarded as if it had not been listed, because RFC 9110 forbids to list it in the first place.
 /// - `h2c` is never carried: behind that upgrade further requests would pass unseen.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    // Most messages have none, and one look at each field costs a tenth of looking up every name. Without `Connection`
+    // no other name is listed.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return None;
+    }
     let listed: Vec<HeaderName> = tokens(headers, &CONNECTION).filter_map(|token| token.parse().ok()).collect();
     let upgrade = if listed.contains(&UPGRADE) { wanted_protocols(headers) } else { None };
     let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case(TRAILERS));
@@ -64,7 +69,7 @@ fn wanted_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
 
 const TRAILERS: &str = "trailers";
 
-const HOP_BY_HOP: [HeaderName; 10] = [
+static HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
