@@ -123,8 +123,7 @@ impl Access {
         };
     }
 
-    fn write(&self, ended: Instant) {
-        let ApiPath { verb, resource } = self.api_path();
+    fn write(&self, ended: Instant, ApiPath { verb, resource }: ApiPath<'_>) {
         let identity = self.caller.identity.as_ref();
         let impersonated = self.impersonated.as_ref().map(|user| user.to_str().unwrap_or("?"));
         let (mut bytes_in, mut bytes_out) = (self.upload.bytes(), self.bytes_out);
@@ -156,10 +155,6 @@ impl Access {
             "request"
         );
     }
-
-    fn api_path(&self) -> ApiPath<'_> {
-        ApiPath::read(&self.method, self.uri.path(), self.uri.query())
-    }
 }
 
 impl Observer for Access {
@@ -181,13 +176,13 @@ impl Observer for Access {
 impl Drop for Access {
     fn drop(&mut self) {
         let ended = Instant::now();
-        let api_path = self.api_path();
+        let api_path = ApiPath::read(&self.method, self.uri.path(), self.uri.query());
         let counted = match self.answered {
             Some((status, at)) if api_path.is_stream() || status == StatusCode::SWITCHING_PROTOCOLS => at,
             _ => ended,
         };
         self.metrics.ended(api_path.verb, self.answered.map(|(status, _)| status), counted - self.began);
-        self.write(ended);
+        self.write(ended, api_path);
         if let Some(heads) = &self.heads
             && self.upload.is_complete()
         {
@@ -216,6 +211,9 @@ fn is_label(label: &str) -> bool {
 
 /// No name in Kubernetes is longer than 253 bytes; what is, is noise.
 fn cut(text: &str) -> &str {
+    if text.len() <= MAX_FIELD {
+        return text;
+    }
     match text.char_indices().nth(MAX_FIELD) {
         Some((end, _)) => text.get(..end).unwrap_or(text),
         None => text,
