@@ -5,5 +5,6 @@
 
 pub mod body;
 pub mod headers;
+pub mod pool;
 pub mod refusal;
 pub mod upgrade;

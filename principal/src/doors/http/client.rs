@@ -10,6 +10,7 @@
 //! peer has stopped reading, and its idle reaper would hold up the drain.
 
 use std::{
+    convert::Infallible,
     error::Error,
     fmt,
     pin::Pin,
@@ -20,6 +21,7 @@ use std::{
 use bytes::Bytes;
 use common::{
     AgentName, Refusal, Report, drain,
+    http::pool::{Connection, Pool},
     tunnel::{PipeError, SessionId, Target, error::RefusedReason},
 };
 use http::{Request, Response, StatusCode};
@@ -31,18 +33,26 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
 
-use super::{
-    pool::{Pipe, Pool},
-    upload::{Upload, UploadBody},
-};
+use super::upload::{Upload, UploadBody};
 use crate::agents::{DialError, Dialer, Lease};
 
 /// Exchanges HTTP/1.1 messages with one target of any agent.
 pub(crate) struct Client<B: Body> {
     dialer: Arc<dyn Dialer>,
     target: Target,
-    pool: Arc<Pool<UploadBody<B>>>,
+    pool: Arc<Pipes<B>>,
     drain: drain::Watch,
+}
+
+/// Idle pipes by session, so that a pipe of a session that was replaced is never used for the next one.
+type Pipes<B> = Pool<SessionId, Pipe<UploadBody<B>>>;
+
+/// One pipe with HTTP/1.1 in it. Dropping it ends the pipe, whatever runs in it.
+struct Pipe<B> {
+    sender: http1::SendRequest<B>,
+    /// The task that drives the pipe ends when this is dropped. hyper's own way to close waits until the peer has taken
+    /// what is buffered, which a peer that stalls never does.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 /// The body of an answer. Its clean end gives the pipe back; dropping it before cuts the pipe.
@@ -54,7 +64,7 @@ pub(crate) struct PipeBody<B: Body> {
 /// What an exchange holds until its answer has ended.
 pub(crate) struct Exchange<B: Body> {
     pipe: Pipe<UploadBody<B>>,
-    pool: Arc<Pool<UploadBody<B>>>,
+    pool: Arc<Pipes<B>>,
     upload: Upload,
     lease: Lease,
 }
@@ -79,7 +89,7 @@ where
 {
     /// A client for `target`; its tasks belong to `drain`.
     pub(crate) fn new(dialer: Arc<dyn Dialer>, target: Target, drain: drain::Watch) -> Self {
-        let pool = Pool::new();
+        let pool = Pool::new(MAX_IDLE);
         drain.spawn(debug_span!("idle_pipes"), Arc::clone(&pool).expire(drain.clone()));
         Self { dialer, target, pool, drain }
     }
@@ -150,6 +160,14 @@ where
 impl<B: Body> fmt::Debug for Client<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+// === impl Pipe ===
+
+impl<B> Connection for Pipe<B> {
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 }
 
@@ -234,3 +252,6 @@ impl SendError {
         }
     }
 }
+
+/// Idle pipes of one session: more exchanges than this seldom end at the same moment, and each costs both ends memory.
+const MAX_IDLE: usize = 32;

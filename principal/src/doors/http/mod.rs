@@ -3,7 +3,6 @@
 pub(crate) mod client;
 pub(crate) mod forward;
 pub(crate) mod head_guard;
-mod pool;
 mod preface;
 pub(crate) mod serve;
 #[cfg(test)]
