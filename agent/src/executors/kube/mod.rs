@@ -5,6 +5,7 @@
 
 mod body;
 mod connect;
+mod connections;
 mod credentials;
 pub(crate) mod filter;
 mod metrics;
@@ -83,7 +84,7 @@ impl KubeExecutor {
             return Ok(Self { service: KubeService::new(Mode::Disabled) });
         }
         let config = credentials::load(&options.source).await.map_err(StartError::Source)?;
-        let upstream = Upstream::new(&config, metrics.clone()).await.map_err(StartError::Upstream)?;
+        let upstream = Upstream::new(&config, metrics.clone(), drain).await.map_err(StartError::Upstream)?;
         info!(server = %upstream.authority(), filter = options.managed_only, "serving the Kubernetes API");
         let mode = if options.managed_only {
             Mode::Filtered(Box::new(Filter::start(&options, upstream, metrics, drain)))

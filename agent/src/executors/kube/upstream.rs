@@ -1,12 +1,12 @@
-//! The pooled HTTP/1.1 client to the API server.
+//! The HTTP/1.1 client to the API server.
 //!
 //! Ours and not `kube`'s, whose request bodies cannot stream and which asks again by itself. Path and query go out byte
 //! for byte as they came, behind the path that the server's own address may have. Nothing that may have reached the API
-//! server is sent a second time: what the pool retries was never written to a connection.
+//! server is sent a second time.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use common::Refusal;
+use common::{Refusal, drain};
 use futures_util::future::BoxFuture;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -14,16 +14,13 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{self, Client},
-    rt::{TokioExecutor, TokioTimer},
-};
 use kube::Config;
 use tower::service_fn;
 
 use super::{
     body::SendBody,
-    connect::{Connector, connector},
+    connect::connector,
+    connections::{Connections, SendError},
     credentials::{Credentials, CredentialsError},
     metrics::{KubeMetrics, Purpose},
 };
@@ -33,8 +30,7 @@ use super::{
 pub(super) struct Upstream(Arc<Inner>);
 
 struct Inner {
-    client: Client<Connector, SendBody>,
-    scheme: Scheme,
+    connections: Connections,
     authority: Authority,
     /// The path of the server's address, without a slash at its end.
     prefix: String,
@@ -48,10 +44,10 @@ struct Inner {
 pub(super) enum UpstreamError {
     /// There is no connection, so nothing was sent.
     #[error("cannot connect to the API server")]
-    Connect(#[source] legacy::Error),
+    Connect(#[source] Box<dyn Error + Send + Sync>),
     /// The connection broke, or what came was not HTTP. The request may have been carried out.
     #[error("the API server did not answer")]
-    Exchange(#[source] legacy::Error),
+    Exchange(#[source] hyper::Error),
     /// We have nothing to show to the API server.
     #[error("there are no credentials for the API server")]
     Credentials(#[source] Box<dyn Error + Send + Sync>),
@@ -80,8 +76,12 @@ pub enum UpstreamStartError {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Prepares the client. Nothing is connected yet.
-    pub(super) async fn new(config: &Config, metrics: KubeMetrics) -> Result<Self, UpstreamStartError> {
+    /// Prepares the client, whose tasks belong to `drain`. Nothing is connected yet.
+    pub(super) async fn new(
+        config: &Config,
+        metrics: KubeMetrics,
+        drain: &drain::Watch,
+    ) -> Result<Self, UpstreamStartError> {
         let connector = connector(config).map_err(|error| UpstreamStartError::Tls(error.into()))?;
         let credentials = Credentials::new(config).await.map_err(UpstreamStartError::Credentials)?;
         let address = || UpstreamStartError::Address(config.cluster_url.clone());
@@ -93,15 +93,10 @@ impl Upstream {
         // Whatever stands before an `@` would be credentials that nobody reads, and must not be shown.
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let authority = Authority::try_from(host).map_err(|_| address())?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .set_host(false)
-            .build(connector);
+        let server = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
+        let connections = Connections::new(connector, server.map_err(|_| address())?, drain.clone());
         Ok(Self(Arc::new(Inner {
-            client,
-            scheme: scheme.clone(),
+            connections,
             authority,
             prefix: config.cluster_url.path().trim_end_matches('/').to_owned(),
             host: HeaderValue::try_from(host).map_err(|_| address())?,
@@ -134,11 +129,11 @@ impl Upstream {
         }
         headers.insert(HOST, inner.host.clone());
         inner.credentials.apply(headers).await.map_err(UpstreamError::Credentials)?;
-        let answer = inner.client.request(request).await;
+        let answer = inner.connections.send(request).await;
         inner.metrics.requested(purpose, answer.as_ref().ok().map(Response::status));
-        let answer = answer.map_err(|error| match error.is_connect() {
-            true => UpstreamError::Connect(error),
-            false => UpstreamError::Exchange(error),
+        let answer = answer.map_err(|error| match error {
+            SendError::Connect(error) => UpstreamError::Connect(error),
+            SendError::Exchange(error) => UpstreamError::Exchange(error),
         })?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             inner.credentials.rejected();
@@ -182,7 +177,7 @@ impl Inner {
             Some(target) => PathAndQuery::try_from(format!("{}{target}", self.prefix))?,
             None => PathAndQuery::from_static("/"),
         };
-        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(target).build()
+        Ok(Uri::from(target))
     }
 }
 
@@ -192,8 +187,8 @@ impl UpstreamError {
     /// What the caller is told: the innermost cause, which is what an operator can act on, and no more.
     pub(super) fn refusal(&self) -> Refusal {
         match self {
-            Self::Connect(error) => Refusal::UpstreamUnreachable(innermost(error).into()),
-            Self::Exchange(error) if is_parse(error) => Refusal::UpstreamUnreachable("its answer is not HTTP".into()),
+            Self::Connect(error) => Refusal::UpstreamUnreachable(innermost(error.as_ref()).into()),
+            Self::Exchange(error) if error.is_parse() => Refusal::UpstreamUnreachable("its answer is not HTTP".into()),
             Self::Exchange(error) => Refusal::UpstreamUnreachable(
                 format!("the connection was lost before the answer ({})", innermost(error)).into(),
             ),
@@ -228,15 +223,6 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     short(&innermost.to_string())
 }
 
-fn is_parse(error: &legacy::Error) -> bool {
-    error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
-}
-
-/// kube-apiserver closes a connection that is idle for 90 s (`http.Server.IdleTimeout`). To be the first means never to
-/// send into a connection that is being closed.
-const IDLE: Duration = Duration::from_secs(60);
-/// A thousand clients at once leave as many connections; a handshake costs more than a kept socket.
-const MAX_IDLE: usize = 1024;
 /// Our own lists are small, and a watch begins at once.
 const OWN_ANSWER: Duration = Duration::from_secs(30);
 /// A refusal must stay below 1 KiB.

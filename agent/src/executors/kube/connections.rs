@@ -1,0 +1,158 @@
+//! Connections to the API server, kept for the next exchange.
+//!
+//! Always true:
+//! - One exchange at a time runs on a connection. One that ended badly, was cancelled or was upgraded is never used
+//!   again.
+//! - Nothing is sent twice that may have reached the API server. A request moves to another connection only when hyper
+//!   hands it back, which it does as long as no byte of it was written.
+//!
+//! Not hyper-util's pooled client: it asks whether a connection can be used again from a task of its own per answer,
+//! hashes the server's address for each request, and its tasks belong to nobody.
+
+use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use common::{
+    Report, drain,
+    http::pool::{self, Pool},
+};
+use http::{Request, Response, Uri};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use tower::ServiceExt;
+use tracing::{debug, debug_span};
+
+use super::{body::SendBody, connect::Connector};
+
+/// Exchanges HTTP/1.1 messages with one server.
+pub(super) struct Connections {
+    connector: Connector,
+    server: Uri,
+    /// There is but one server.
+    pool: Arc<Pool<(), Connection>>,
+    drain: drain::Watch,
+}
+
+/// Why no answer came.
+#[derive(Debug)]
+pub(super) enum SendError {
+    /// There is no connection, so nothing was sent.
+    Connect(Box<dyn Error + Send + Sync>),
+    /// The connection broke, or what came was not HTTP.
+    Exchange(hyper::Error),
+}
+
+/// One connection. Dropping it closes it when what runs on it has ended.
+struct Connection {
+    sender: SendRequest<SendBody>,
+    running: Running,
+}
+
+/// Where a connection's sender waits for the end of its answer. The connection's own task looks after each of its turns,
+/// since it is there that an exchange ends; whoever puts a sender in looks once, since it may have ended already.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<Option<SendRequest<SendBody>>>>);
+
+// === impl Connections ===
+
+impl Connections {
+    /// Connections to `server`, a scheme and an authority; their tasks belong to `drain`. Nothing is connected yet.
+    pub(super) fn new(connector: Connector, server: Uri, drain: drain::Watch) -> Self {
+        let pool = Pool::new(MAX_IDLE);
+        drain.spawn(debug_span!("idle_connections"), Arc::clone(&pool).expire(drain.clone()));
+        Self { connector, server, pool, drain }
+    }
+
+    /// Sends a request, whose URI is a path, and returns the answer when its head is here.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, or the answer's body before its end, closes the connection.
+    pub(super) async fn send(&self, mut request: Request<SendBody>) -> Result<Response<Incoming>, SendError> {
+        loop {
+            let idle = self.pool.take(());
+            let reused = idle.is_some();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            // One that was just put back may have a word to say yet, for instance that it is closed.
+            if reused && connection.sender.ready().await.is_err() {
+                continue;
+            }
+            match connection.sender.try_send_request(request).await {
+                Ok(answer) => {
+                    let Connection { sender, running } = connection;
+                    running.begin(sender);
+                    running.park_ended(&self.pool);
+                    return Ok(answer);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    _ => return Err(SendError::Exchange(error.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, SendError> {
+        let io = self.connector.clone().oneshot(self.server.clone()).await.map_err(SendError::Connect)?;
+        let (sender, connection) = http1::handshake(io).await.map_err(SendError::Exchange)?;
+        let running = Running::default();
+        let (mut connection, pool, ours) = (connection.with_upgrades(), Arc::clone(&self.pool), running.clone());
+        self.drain.spawn(debug_span!("connection"), async move {
+            let ended = poll_fn(|cx| {
+                let polled = Pin::new(&mut connection).poll(cx);
+                ours.park_ended(&pool);
+                polled
+            });
+            if let Err(error) = ended.await {
+                debug!(error = %Report(&error), "connection to the API server ended");
+            }
+        });
+        Ok(Connection { sender, running })
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("server", &self.server).field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+// === impl Connection ===
+
+impl pool::Connection for Connection {
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn begin(&self, sender: SendRequest<SendBody>) {
+        *self.sender() = Some(sender);
+    }
+
+    /// Keeps the connection if its exchange has ended: hyper then waits for the next request.
+    fn park_ended(&self, pool: &Pool<(), Connection>) {
+        let ended = self.sender().take_if(|sender| sender.is_ready());
+        if let Some(sender) = ended {
+            pool.park((), Connection { sender, running: self.clone() });
+        }
+    }
+
+    fn sender(&self) -> MutexGuard<'_, Option<SendRequest<SendBody>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thousand clients at once leave as many connections; a handshake costs more than a kept socket.
+const MAX_IDLE: usize = 1024;
