@@ -21,15 +21,16 @@ async fn an_agent_that_is_killed_breaks_off_what_runs_at_once() {
     let rig = Without::agent(Duration::from_secs(40), Duration::from_secs(50)).await;
     let mut agent = rig.agent_process(&[]).await;
     let Callers { mut get, mut watch, mut watch2, mut exec } = rig.callers().await;
-    let began = Instant::now();
     agent.process.kill().await;
+    // The kernel has closed its connection by now.
+    let began = Instant::now();
     let answer = get.answer().await.unwrap();
     assert_eq!((answer.status, answer.text().contains("Connection to the agent was lost")), (502, true));
     assert!(watch.chunk().await.is_err(), "a watch that ends cleanly would be started again from its end");
     assert!(soon(watch2.frame()).await.unwrap().is_err(), "over HTTP/2, too");
     let (rest, ended) = exec.rest().await;
     assert!(rest.is_empty() && ended.is_err(), "an exec that ends cleanly would look done: {rest:?} {ended:?}");
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() < PROMISED, "{:?}", began.elapsed());
     rig.nothing_is_left().await;
     assert_eq!(rig.ask(POD).await, 502);
     let _again = rig.agent_process(&[]).await;
@@ -109,5 +110,5 @@ async fn nothing_is_sent_twice_whatever_breaks() {
     assert_eq!(rig.server.count("POST /c"), 3);
 }
 
-/// The promise is a second; a machine that is busy may take longer.
-const SOON: Duration = Duration::from_secs(10);
+/// How soon callers hear that their agent is gone.
+const PROMISED: Duration = Duration::from_secs(1);
