@@ -1,6 +1,6 @@
 //! Idle connections, kept for the next exchange with the same peer.
 //!
-//! Always true: a connection in here carries nothing; it is handed out once, newest first; it goes after [`IDLE`], when
+//! Always true: a connection in here carries nothing; it is handed out once, newest first; it goes after a minute, when
 //! its peer's shelf is full, and when the drain begins.
 
 use std::{
