@@ -126,21 +126,21 @@ pub(crate) fn row_metas(rows: &[u8]) -> Result<Vec<Option<ObjectMeta>>, ScanErro
     Ok(rows.unwrap_or_default().into_iter().map(|row| row.object.and_then(|object| object.metadata)).collect())
 }
 
-fn object_meta(json: &[u8]) -> Result<ObjectMeta, ScanError> {
+pub(super) fn object_meta(json: &[u8]) -> Result<ObjectMeta, ScanError> {
     // Serde would take an array for the struct's fields in order.
     if json.starts_with(b"{") { parse(json) } else { Err(ScanError::NoMetadata) }
 }
 
-fn text(json: &[u8]) -> Result<String, ScanError> {
+pub(super) fn text(json: &[u8]) -> Result<String, ScanError> {
     parse(json).map(Option::unwrap_or_default)
 }
 
-fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, ScanError> {
+pub(super) fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, ScanError> {
     serde_json::from_slice(json).map_err(ScanError::Metadata)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(bytewise, found);
     }
 
-    fn to_json(meta: &ObjectMeta) -> Value {
+    pub(in super::super) fn to_json(meta: &ObjectMeta) -> Value {
         let owners: Vec<_> = meta
             .owners
             .iter()

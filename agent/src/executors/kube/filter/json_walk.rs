@@ -3,14 +3,13 @@
 //! Chunks may be cut anywhere. Nothing is kept but a depth, a state and the current key, whatever the input, and each
 //! byte is looked at once. What is passed over is not validated: that is for the client to whom it is handed on.
 
-use super::scan::ScanError;
+use super::{json_nesting::Nesting, scan::ScanError};
 
 /// Follows one JSON value to its end.
 #[derive(Debug, Default)]
 pub(crate) struct ValueEnd {
-    /// Objects and arrays that are open. Two counts would not tell more about input that is valid JSON.
-    depth: u64,
     state: ValueState,
+    nesting: Nesting,
 }
 
 /// Follows one JSON object member by member.
@@ -25,7 +24,7 @@ pub(crate) struct ObjectWalk {
 /// What [`ObjectWalk`] came upon.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Member<'c> {
-    /// A member begins. The key is decoded; one that is too long to be one of Kubernetes' own is left out.
+    /// A member's value is next. The key is decoded; one that is too long to be one of Kubernetes' own is left out.
     Key(Option<String>),
     /// A piece of the member's value, without the white space before it.
     Value {
@@ -43,12 +42,8 @@ enum ValueState {
     /// Before the value's first byte.
     #[default]
     Before,
-    /// Within an object or array, outside of any string.
-    Container,
-    /// Within a string.
-    Text,
-    /// Behind a backslash within a string.
-    Escape,
+    /// Within an object, an array or a string.
+    Nested,
     /// Within a number, `true`, `false` or `null` that is the whole value.
     Scalar,
 }
@@ -78,41 +73,28 @@ impl ValueEnd {
     /// something else begins, so `n` may be zero.
     ///
     /// # Errors
-    /// When what begins here is no value.
+    /// When what begins here is no value, or where it ends could be read in two ways.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<Option<usize>, ScanError> {
         let mut rest = chunk;
-        while let Some((&byte, tail)) = rest.split_first() {
-            let through = chunk.len() - tail.len();
-            rest = tail;
-            match (self.state, byte) {
-                (ValueState::Text, b'\\') => self.state = ValueState::Escape,
-                (ValueState::Text, b'"') if self.depth == 0 => return Ok(Some(through)),
-                (ValueState::Text, b'"') => self.state = ValueState::Container,
-                // Most of an object is text: go on to what ends it without a look at the state.
-                (ValueState::Text, _) => {
-                    let plain = tail.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(tail.len());
-                    rest = tail.get(plain..).unwrap_or_default();
-                }
-                (ValueState::Escape, _) => self.state = ValueState::Text,
-                (ValueState::Before | ValueState::Container, b'"') => self.state = ValueState::Text,
-                (ValueState::Before | ValueState::Container, b'{' | b'[') => {
-                    self.depth = self.depth.saturating_add(1);
-                    self.state = ValueState::Container;
-                }
-                (ValueState::Container, b'}' | b']') => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return Ok(Some(through));
-                    }
-                }
-                (ValueState::Container, _) => {}
-                (ValueState::Before, byte) if is_space(byte) => {}
-                (ValueState::Before | ValueState::Scalar, byte) if is_scalar(byte) => self.state = ValueState::Scalar,
-                (ValueState::Scalar, _) => return Ok(Some(through - 1)),
-                (ValueState::Before, _) => return Err(ScanError::Malformed("a value was expected")),
-            }
+        if self.state == ValueState::Before {
+            let spaces = rest.iter().take_while(|byte| is_space(**byte)).count();
+            rest = rest.get(spaces..).unwrap_or_default();
+            self.state = match rest.first() {
+                None => ValueState::Before,
+                Some(b'"' | b'{' | b'[') => ValueState::Nested,
+                Some(byte) if is_scalar(*byte) => ValueState::Scalar,
+                Some(_) => return Err(ScanError::Malformed("a value was expected")),
+            };
         }
-        Ok(None)
+        let end = match self.state {
+            ValueState::Before => None,
+            ValueState::Nested => self.nesting.end(rest),
+            ValueState::Scalar => rest.iter().position(|byte| !is_scalar(*byte)),
+        };
+        if !self.nesting.is_sound() {
+            return Err(ScanError::Malformed("a backslash stands outside of any string"));
+        }
+        Ok(end.map(|end| chunk.len() - rest.len() + end))
     }
 }
 
@@ -134,10 +116,7 @@ impl ObjectWalk {
             }
             *input = tail;
             match (self.state, byte) {
-                (ObjectState::Key, b'"') => {
-                    self.state = ObjectState::Colon;
-                    return self.take_key().map(|key| Some(Member::Key(key)));
-                }
+                (ObjectState::Key, b'"') => self.state = ObjectState::Colon,
                 (ObjectState::Key | ObjectState::KeyEscape, _) => {
                     let escape = self.state == ObjectState::Key && byte == b'\\';
                     self.state = if escape { ObjectState::KeyEscape } else { ObjectState::Key };
@@ -148,12 +127,20 @@ impl ObjectWalk {
                 (_, byte) if is_space(byte) => {}
                 (ObjectState::Before, b'{') => self.state = ObjectState::First,
                 (ObjectState::First | ObjectState::Next, b'"') => self.state = ObjectState::Key,
-                (ObjectState::Colon, b':') => self.state = ObjectState::Value,
+                (ObjectState::Colon, b':') => {
+                    self.state = ObjectState::Value;
+                    return self.take_key().map(|key| Some(Member::Key(key)));
+                }
                 (ObjectState::Behind, b',') => self.state = ObjectState::Next,
                 (ObjectState::First | ObjectState::Behind, b'}') => self.state = ObjectState::Over,
                 _ => return Err(ScanError::Malformed("not a JSON object")),
             }
         }
+    }
+
+    /// Says that the value which was next has been read by other means, to its end.
+    pub(super) fn value_was_read(&mut self) {
+        self.state = ObjectState::Behind;
     }
 
     /// Whether anything but white space has been read.
@@ -186,7 +173,7 @@ impl ObjectWalk {
     }
 }
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
@@ -195,12 +182,12 @@ fn is_scalar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// Bytes of a key that are kept. The longest key that anyone looks for has ten characters, and each takes six bytes
-/// when it is escaped.
-const LONGEST_KEY: usize = 64;
+/// Bytes of a key that are kept. The longest key that anyone looks for, `remainingItemCount`, has 18 characters, and
+/// each takes six bytes when it is escaped.
+const LONGEST_KEY: usize = 108;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -251,7 +238,19 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_malformed() {
-        for bad in ["[]", "1", "{,}", "{1:2}", "{\"a\" 1}", "{\"a\":}", "{\"a\":1 2}", "{\"a\":1,}", "{\"\\x\":1}"] {
+        for bad in [
+            "[]",
+            "1",
+            "{\"a\":[1\\]}",
+            "{\"a\":{\\\"b\":1}}",
+            "{,}",
+            "{1:2}",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{\"a\":1 2}",
+            "{\"a\":1,}",
+            "{\"\\x\":1}",
+        ] {
             assert!(matches!(of(bad), Err(ScanError::Malformed(_))), "{bad}: {:?}", of(bad));
         }
         for short in ["", " ", "{", "{\"a", "{\"a\":", "{\"a\":[1", "{\"a\":1", "{\"a\":\"\\"] {
@@ -292,7 +291,7 @@ mod tests {
         }
     }
 
-    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    pub(in super::super) fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
             any::<bool>().prop_map(serde_json::Value::from),

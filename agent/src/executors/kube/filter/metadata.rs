@@ -82,6 +82,14 @@ impl MetadataScanner {
         }
     }
 
+    /// A scanner for an object that is in either encoding; which one, its first bytes tell.
+    pub(super) fn for_object(object: &[u8]) -> Self {
+        Self(Coding::Identity(match object.first() {
+            Some(b'{') => Format::Json(JsonMetadata::new(METADATA_LIMIT)),
+            _ => Format::Protobuf(ProtobufMetadata::new(METADATA_LIMIT)),
+        }))
+    }
+
     /// Reads on.
     ///
     /// # Errors
@@ -202,7 +210,7 @@ fn decompress(decoder: &mut GzDecoder<Sink>, mut chunk: &[u8]) -> io::Result<()>
 
 /// What is kept of one object. etcd holds none larger than 1.5 MiB, annotations of 256 KiB in all; JSON with everything
 /// escaped may take more, and the rows of a `Table` may carry the object.
-const METADATA_LIMIT: usize = 4 << 20;
+pub(super) const METADATA_LIMIT: usize = 4 << 20;
 
 /// How far an object is decompressed in search of its metadata. A little gzip can be a lot of nothing.
 const OBJECT_LIMIT: usize = 16 << 20;

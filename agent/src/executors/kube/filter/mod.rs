@@ -4,13 +4,19 @@
 //! [`lookup`], [`owners`] and [`events`]; what is known beforehand and kept up to date, in [`settings`] and
 //! [`applications`]. Where it cannot be decided, nothing is shown.
 
+pub(crate) mod accept;
 mod applications;
 mod decide;
 mod discovery;
+mod envelope;
 mod events;
 pub(crate) mod hold;
+pub(crate) mod item;
 pub(crate) mod json;
+mod json_nesting;
+mod json_object;
 pub(crate) mod json_walk;
+pub(crate) mod list;
 mod live;
 mod lookup;
 pub(crate) mod meta;
@@ -21,7 +27,11 @@ pub(crate) mod protobuf;
 pub(crate) mod scan;
 pub(crate) mod selector;
 mod settings;
+mod subject;
+pub(crate) mod table;
 pub(crate) mod tracking;
+pub(crate) mod uid;
+pub(crate) mod watch;
 pub(crate) mod wire;
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ fn owner_reference(message: &[u8]) -> Result<OwnerReference, ScanError> {
     Ok(owner)
 }
 
-fn type_meta(message: &[u8]) -> Result<TypeMeta, ScanError> {
+pub(super) fn type_meta(message: &[u8]) -> Result<TypeMeta, ScanError> {
     let mut type_meta = TypeMeta::default();
     fields(message, |number, bytes| {
         match number {
@@ -222,14 +222,14 @@ fn insert(map: &mut BTreeMap<String, String>, entry: &[u8]) -> Result<(), ScanEr
     Ok(())
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `protoEncodingPrefix` of `apimachinery/pkg/runtime/serializer/protobuf/protobuf.go`.
-const MAGIC: [u8; 4] = *b"k8s\0";
+pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
 
-const NOT_KUBERNETES: ScanError = ScanError::Malformed("it does not begin as Kubernetes protobuf does");
+pub(super) const NOT_KUBERNETES: ScanError = ScanError::Malformed("it does not begin as Kubernetes protobuf does");
 
 #[cfg(test)]
 mod tests {

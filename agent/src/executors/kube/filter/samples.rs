@@ -19,7 +19,12 @@ const POD_PROTOBUF: &str = "6b3873000a090a0276311203506f6412c8020af6010a09776562
 
 /// The Pod in protobuf.
 pub(super) fn pod_protobuf() -> Vec<u8> {
-    let digits: Vec<u32> = POD_PROTOBUF.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
+    unhex(POD_PROTOBUF)
+}
+
+/// The bytes that a hexadecimal text spells.
+pub(super) fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
     digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
 }
 

@@ -45,6 +45,12 @@ pub(crate) enum ScanError {
         /// What we keep at most.
         limit: usize,
     },
+    /// One item of a list or a watch is larger than what we hold of it.
+    #[error("an item is larger than {limit} bytes")]
+    ItemTooLarge {
+        /// What we hold at most.
+        limit: usize,
+    },
     /// The compressed bytes cannot be decompressed.
     #[error("the object cannot be decompressed")]
     Compressed(#[source] std::io::Error),

@@ -1,10 +1,9 @@
-//! Protobuf's wire format followed as it arrives: the fields of one message.
+//! The fields of one message, followed as they arrive.
 //!
 //! Chunks may be cut anywhere. Nothing is kept but counters, whatever the input. Only length-delimited fields are
 //! reported, since all that Kubernetes nests or spells out is one; the others, groups included, are passed over.
-//! <https://protobuf.dev/programming-guides/encoding/>
 
-use super::scan::ScanError;
+use super::{super::scan::ScanError, LARGEST_FIELD};
 
 /// Follows one message field by field.
 #[derive(Debug, Default)]
@@ -49,7 +48,7 @@ enum State {
 
 /// A varint that arrives byte by byte.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Varint {
+pub(super) struct Varint {
     value: u64,
     shift: u32,
 }
@@ -145,7 +144,7 @@ impl Default for State {
 
 impl Varint {
     /// Reads on, and says the value once it is complete.
-    fn read(&mut self, input: &mut &[u8]) -> Result<Option<u64>, ScanError> {
+    pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<u64>, ScanError> {
         while let Some((&byte, tail)) = input.split_first() {
             *input = tail;
             let bits = u64::from(byte & 0x7f);
@@ -164,7 +163,7 @@ impl Varint {
 }
 
 /// Calls `each` with number and bytes of every length-delimited field of a message that is complete.
-pub(super) fn fields<'m>(
+pub(crate) fn fields<'m>(
     mut message: &'m [u8],
     mut each: impl FnMut(u64, &'m [u8]) -> Result<(), ScanError>,
 ) -> Result<(), ScanError> {
@@ -188,18 +187,15 @@ fn split<'c>(input: &mut &'c [u8], left: u64) -> &'c [u8] {
     taken
 }
 
-/// Field numbers have 29 bits.
-const LARGEST_FIELD: u64 = (1 << 29) - 1;
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// A field as a test writes it.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub(in super::super) enum Written {
+    pub(in super::super::super) enum Written {
         Varint(u64, u64),
         Fixed64(u64, [u8; 8]),
         Bytes(u64, Vec<u8>),
@@ -207,7 +203,7 @@ pub(super) mod tests {
         Fixed32(u64, [u8; 4]),
     }
 
-    pub(in super::super) fn varint(mut value: u64) -> Vec<u8> {
+    pub(in super::super::super) fn varint(mut value: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         while value > 0x7f {
             bytes.push((value & 0x7f) as u8 | 0x80);
@@ -217,7 +213,7 @@ pub(super) mod tests {
         bytes
     }
 
-    pub(in super::super) fn write(fields: &[Written]) -> Vec<u8> {
+    pub(in super::super::super) fn write(fields: &[Written]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for field in fields {
             match field {
@@ -241,7 +237,7 @@ pub(super) mod tests {
         bytes
     }
 
-    pub(in super::super) fn any_fields() -> impl Strategy<Value = Vec<Written>> {
+    pub(in super::super::super) fn any_fields() -> impl Strategy<Value = Vec<Written>> {
         let number = || 1_u64..=LARGEST_FIELD;
         let leaf = prop_oneof![
             (number(), any::<u64>()).prop_map(|(number, value)| Written::Varint(number, value)),
