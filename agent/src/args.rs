@@ -143,11 +143,17 @@ pub(crate) struct Filter {
     /// Whatever is set here, a request can do no more than the agent's RBAC
     /// allows. To decide what is managed, the filter itself needs:
     ///
-    ///   get               on every kind that callers may reach and on the
-    ///                     kinds of their owners (for a Pod: ReplicaSet and
-    ///                     Deployment, Job and CronJob, ...)
+    ///   get               on every kind that callers may reach
+    ///   get, list, watch  on the kinds of their owners (for a Pod: ReplicaSet
+    ///                     and Deployment, Job and CronJob, ...), and on the
+    ///                     kinds that events are about: where callers watch,
+    ///                     or in the whole cluster if they watch that
     ///   get, list, watch  on ConfigMaps in the namespace of Argo CD, for
-    ///                     argocd-cm
+    ///                     argocd-cm, and on Applications there and in
+    ///                     --allowed-namespaces
+    ///
+    /// Where one is missing and nothing else decides, the answer is 503 and
+    /// names it; a watch that runs ends with that.
     #[arg(long, env = "ARGOCD_AGENT_MANAGED_RESOURCES_ONLY", default_value = "true", verbatim_doc_comment)]
     pub(crate) managed_resources_only: bool,
 

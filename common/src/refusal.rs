@@ -26,14 +26,14 @@ pub enum Refusal {
     UpstreamUnreachable(Cow<'static, str>),
     /// The object is not one that Argo CD manages.
     NotManaged,
-    /// Collections are not shown through the managed filter.
-    ListNotAllowed,
     /// Collections cannot be deleted through the managed filter.
     DeleteCollectionNotAllowed,
     /// A created object must be managed here (`--managed-creates-only`).
     CreateNotManaged,
     /// Whether the object is managed cannot be decided: the text says why.
     Undecidable(Cow<'static, str>),
+    /// An item of a list is larger than what the filter looks through.
+    ItemTooLarge,
     /// The agent was started with its resource proxy off.
     ProxyDisabled,
     /// A limit on requests in flight is reached.
@@ -65,10 +65,12 @@ impl Refusal {
             Self::TunnelBroken => "Connection to the agent was lost".into(),
             Self::UpstreamUnreachable(cause) => format!("agent cannot reach its API server: {cause}").into(),
             Self::NotManaged => "resource not managed by app".into(),
-            Self::ListNotAllowed => "not authorized to list resources".into(),
             Self::DeleteCollectionNotAllowed => "not authorized to delete collections of resources".into(),
             Self::CreateNotManaged => "not authorized to create resources that are not managed by app".into(),
             Self::Undecidable(cause) => format!("cannot decide whether the resource is managed by app: {cause}").into(),
+            Self::ItemTooLarge => {
+                "an item of the list is larger than 16 MiB, the most that the agent looks through".into()
+            }
             Self::ProxyDisabled => "resource proxy is disabled on this agent".into(),
             Self::TooManyRequests => "too many requests in flight".into(),
         }
@@ -87,10 +89,10 @@ impl Refusal {
             Self::TunnelBroken => "tunnel_broken",
             Self::UpstreamUnreachable(_) => "upstream_unreachable",
             Self::NotManaged => "not_managed",
-            Self::ListNotAllowed => "list_not_allowed",
             Self::DeleteCollectionNotAllowed => "delete_collection_not_allowed",
             Self::CreateNotManaged => "create_not_managed",
             Self::Undecidable(_) => "undecidable",
+            Self::ItemTooLarge => "item_too_large",
             Self::ProxyDisabled => "proxy_disabled",
             Self::TooManyRequests => "too_many_requests",
         }
@@ -105,13 +107,13 @@ impl Refusal {
             | Self::TunnelBroken
             | Self::UpstreamUnreachable(_)
             | Self::Undecidable(_)
+            | Self::ItemTooLarge
             | Self::TooManyRequests => Fault::Path,
             Self::NoIdentity
             | Self::BadBearer
             | Self::BadAgentName
             | Self::BadRequest(_)
             | Self::NotManaged
-            | Self::ListNotAllowed
             | Self::DeleteCollectionNotAllowed
             | Self::CreateNotManaged
             | Self::ProxyDisabled => Fault::Caller,

@@ -9,6 +9,7 @@
 )]
 
 pub mod audit;
+pub mod broken;
 pub mod client;
 pub mod cluster;
 pub mod eventually;
@@ -16,12 +17,16 @@ pub mod faulty;
 pub mod kubectl;
 pub mod link;
 pub mod memory;
+pub mod oracle;
 pub mod panics;
 pub mod pki;
 pub mod process;
 pub mod raw;
 pub mod scene;
+pub mod shown;
 pub mod site;
+pub mod watched;
+pub mod wire;
 pub mod world;
 
 pub use eventually::{eventually, soon};

@@ -1,7 +1,10 @@
 //! Fails when something new is left uncovered: a listening port without a row in the tables of unauthorised callers, of
 //! limits and of the drain, or a `Refusal` without one in the table of refusals.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use harness::World;
 use principal::Principal;
@@ -52,4 +55,42 @@ async fn every_port_is_another_and_answers_as_its_tables_say() {
         let answer = harness::raw::plain(*address).await.unwrap();
         drop(answer);
     }
+}
+
+/// A rule that is not shown by anything is a wish.
+#[test]
+fn every_test_that_the_filters_rules_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let rules = std::fs::read_to_string(root.join("docs/filter.md")).unwrap();
+    let of_agent: String = sources(&root.join("agent/src")).into_iter().map(|path| read(&path)).collect();
+    let mut named = 0;
+    for line in rules.lines().filter(|line| line.starts_with('|') || line.contains("::")) {
+        for (at, name) in line.split('`').enumerate().filter(|(at, _)| at % 2 == 1) {
+            let words = name.split("::").last().unwrap_or_default();
+            let is_test =
+                words.matches('_').count() >= 3 && words.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
+            if !is_test || name.starts_with("filter_") {
+                continue;
+            }
+            named += 1;
+            let text = match name.rsplit_once("::") {
+                Some((module, _)) => read(&root.join(format!("tests/integration/{}.rs", module.replace("::", "/")))),
+                None => of_agent.clone(),
+            };
+            let function = [format!("fn {words}("), format!("    {words}:")];
+            assert!(function.iter().any(|function| text.contains(function)), "{name} in {at} of {line}");
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files of Rust in a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }

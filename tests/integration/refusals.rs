@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::Refusal;
 use futures_util::future::join_all;
 use harness::{
-    World,
+    World, broken,
     client::{self, Endpoint, Protocol},
     cluster, eventually,
     faulty::{self, AGENT, Faulty, attach},
@@ -75,14 +75,10 @@ refusals! {
             "/metrics",
             "/logs",
         ], RAW, by filter_of_objects;
-    collections_are_not_shown_through_the_filter:
-        Refusal::ListNotAllowed, "not authorized to list resources" => 403 "Forbidden",
-        at [
-            "/api/v1/pods",
-            "/api/v1/namespaces/default/configmaps",
-            "/api/v1/pods?watch=true",
-            "/apis/apps/v1/deployments",
-        ], [], by filter;
+    an_item_that_is_too_large_to_look_through_is_told:
+        Refusal::ItemTooLarge, "an item of the list is larger than 16 MiB, the most that the agent looks through"
+            => 502 "InternalError",
+        at [broken::PODS], [], by large_item;
     collections_are_not_deleted_through_the_filter:
         Refusal::DeleteCollectionNotAllowed, "not authorized to delete collections of resources" => 403 "Forbidden",
         at ["/api/v1/namespaces/default/configmaps", "/apis/apps/v1/namespaces/default/deployments"], [],
@@ -240,10 +236,6 @@ async fn no_api_server(paths: &[&str]) -> Vec<Answer> {
     answers
 }
 
-async fn filter(paths: &[&str]) -> Vec<Answer> {
-    through_the_filter("GET", paths, "").await
-}
-
 /// Discovery passes, but nobody changes it.
 async fn filter_of_objects(paths: &[&str]) -> Vec<Answer> {
     let method = if paths == RAW { "POST" } else { "GET" };
@@ -276,6 +268,18 @@ async fn forbidden_settings(paths: &[&str]) -> Vec<Answer> {
     let server = Faulty::http(async |_request| {
         let status = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"configmaps is forbidden","reason":"Forbidden","code":403}"#;
         Ok(faulty::answer(403, "application/json", status))
+    })
+    .await;
+    let kubeconfig = server.kubeconfig(world.folder());
+    let _agent = world.agent_with(AGENT, "argocd", |config| config.kube.kubeconfig = Some(kubeconfig)).await;
+    ask_all(&world, &Caller::of(&world, AGENT), paths).await
+}
+
+async fn large_item(paths: &[&str]) -> Vec<Answer> {
+    let world = World::start().await;
+    let server = broken::server(|_request| {
+        let item = format!(r#"{{"metadata":{{"name":"a","uid":"a"}},"data":"{}"}}"#, "x".repeat(17 << 20));
+        faulty::answer(200, "application/json", format!(r#"{{"kind":"PodList","apiVersion":"v1","items":[{item}]}}"#))
     })
     .await;
     let kubeconfig = server.kubeconfig(world.folder());

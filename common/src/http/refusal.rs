@@ -67,18 +67,20 @@ struct Metadata {}
 
 /// The status code, and the reason that Kubernetes' own servers give with it. Never 404 but for one object that is not
 /// shown: a client that hears 404 where an agent is away believes the object, or the whole kind, to be deleted.
-fn code(refusal: &Refusal) -> (StatusCode, &'static str) {
+#[must_use]
+pub fn code(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::NoIdentity | Refusal::BadAgentName | Refusal::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
         Refusal::BadBearer => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         Refusal::NotManaged => (StatusCode::NOT_FOUND, "NotFound"),
-        Refusal::ListNotAllowed
-        | Refusal::DeleteCollectionNotAllowed
-        | Refusal::CreateNotManaged
-        | Refusal::ProxyDisabled => (StatusCode::FORBIDDEN, "Forbidden"),
+        Refusal::DeleteCollectionNotAllowed | Refusal::CreateNotManaged | Refusal::ProxyDisabled => {
+            (StatusCode::FORBIDDEN, "Forbidden")
+        }
         Refusal::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
         // Kubernetes has no reason for 502: client-go itself makes InternalError of it.
-        Refusal::AgentNotConnected | Refusal::TunnelBroken => (StatusCode::BAD_GATEWAY, "InternalError"),
+        Refusal::AgentNotConnected | Refusal::TunnelBroken | Refusal::ItemTooLarge => {
+            (StatusCode::BAD_GATEWAY, "InternalError")
+        }
         Refusal::UpstreamUnreachable(_) | Refusal::Undecidable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
         }
@@ -142,7 +144,6 @@ mod tests {
                 "agent cannot reach its API server: refused",
             ),
             (Refusal::NotManaged, 404, "NotFound", "resource not managed by app"),
-            (Refusal::ListNotAllowed, 403, "Forbidden", "not authorized to list resources"),
             (
                 Refusal::DeleteCollectionNotAllowed,
                 403,
@@ -160,6 +161,12 @@ mod tests {
                 503,
                 "ServiceUnavailable",
                 "cannot decide whether the resource is managed by app: why",
+            ),
+            (
+                Refusal::ItemTooLarge,
+                502,
+                "InternalError",
+                "an item of the list is larger than 16 MiB, the most that the agent looks through",
             ),
             (Refusal::ProxyDisabled, 403, "Forbidden", "resource proxy is disabled on this agent"),
             (Refusal::TooManyRequests, 429, "TooManyRequests", "too many requests in flight"),

@@ -130,6 +130,23 @@ impl Stream {
         self.line().await.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
+    /// The next so many bytes, or none at a clean end before the first of them.
+    ///
+    /// # Panics
+    /// When the answer breaks off within them, or nothing comes.
+    pub async fn exactly(&mut self, count: usize) -> Option<Bytes> {
+        while self.rest.len() < count {
+            match soon(self.body.frame()).await {
+                Some(frame) => {
+                    self.rest.extend_from_slice(&frame.expect("the answer goes on").into_data().unwrap_or_default())
+                }
+                None if self.rest.is_empty() => return None,
+                None => panic!("ended after {} of {count} bytes", self.rest.len()),
+            }
+        }
+        Some(self.rest.split_to(count).freeze())
+    }
+
     /// The rest of it.
     ///
     /// # Panics

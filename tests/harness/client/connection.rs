@@ -87,9 +87,21 @@ impl Connection {
     /// # Panics
     /// When the answer is not 200.
     pub async fn stream(&mut self, path: &str) -> Stream {
-        let stream = Stream::new(self.send(get(path)).await);
-        assert_eq!(stream.status, 200, "{path}");
-        stream
+        self.stream_of(get(path)).await
+    }
+
+    /// Sends a request whose answer is read as it comes.
+    ///
+    /// # Panics
+    /// When the answer is not 200.
+    pub async fn stream_of(&mut self, request: Request<Body>) -> Stream {
+        let what = request.uri().to_string();
+        let stream = Stream::new(self.send(request).await);
+        let status = stream.status;
+        if status == 200 {
+            return stream;
+        }
+        panic!("{what}: {status} {}", String::from_utf8_lossy(&stream.rest().await))
     }
 
     /// The same connection for one more exchange at the same time.

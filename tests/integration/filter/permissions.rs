@@ -155,19 +155,19 @@ async fn a_token_that_is_renewed_is_used_without_a_restart() {
 }
 
 /// Permissions of an agent: its settings and Applications, and ConfigMaps.
-const READS_CONFIG: &str = r#"[
+pub(super) const READS_CONFIG: &str = r#"[
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "list", "watch"]}
 ]"#;
 
 /// A ServiceAccount, at the API server itself.
-struct Robot {
-    name: String,
+pub(super) struct Robot {
+    pub(super) name: String,
     token: String,
 }
 
 /// An agent that is a ServiceAccount with these permissions and a token of the API server.
-async fn limited(name: &str, rules: &str) -> (Scene, Robot) {
+pub(super) async fn limited(name: &str, rules: &str) -> (Scene, Robot) {
     let argocd = cluster::namespace(&format!("{name}-argocd")).await;
     let robot = Robot::create(&argocd, rules).await;
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ impl Robot {
         Self { name: format!("system:serviceaccount:{namespace}:robot"), token }
     }
 
-    async fn ask(&self, mut request: Request<Body>) -> Answer {
+    pub(super) async fn ask(&self, mut request: Request<Body>) -> Answer {
         let cluster = cluster();
         let address = cluster.api_server_url().trim_start_matches("https://").parse().unwrap();
         request.headers_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());

@@ -2,15 +2,17 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::filter::hold::Held;
+use super::filter::{hold::Held, watch::websocket::WatchSocket};
 
 /// What is sent to the API server.
 #[derive(Debug)]
@@ -34,7 +36,17 @@ pub(crate) enum AnswerBody {
     Upstream(Incoming),
     /// The same, its beginning having been looked at.
     Held(Held),
+    /// What is managed of what the API server answers.
+    Filtered(FilteredBody),
+    /// The same, in a WebSocket behind this answer.
+    Socket(WatchSocket),
 }
+
+/// A list or a watch of which only some is shown.
+pub(crate) struct FilteredBody(BoxStream<'static, Result<Bytes, BoxError>>);
+
+/// Whatever ended a body before its end.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a body could not be read as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +79,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Read
 
 impl Body for SendBody {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.get_mut() {
@@ -97,17 +109,45 @@ impl Body for SendBody {
     }
 }
 
+// === impl FilteredBody ===
+
+impl FilteredBody {
+    /// The body that these pieces are.
+    pub(crate) fn new<E>(pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        Self(pieces.map(|piece| piece.map_err(Into::into)).boxed())
+    }
+
+    /// The next piece.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        self.0.next().await
+    }
+}
+
+impl fmt::Debug for FilteredBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FilteredBody")
+    }
+}
+
 // === impl AnswerBody ===
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {}),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Held(body) => Pin::new(body).poll_frame(cx),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Held(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Filtered(body) => body.0.poll_next_unpin(cx).map_ok(Frame::data),
+            Self::Socket(_) => Poll::Ready(None),
         }
     }
 
@@ -116,6 +156,8 @@ impl Body for AnswerBody {
             Self::Own(body) => body.is_end_stream(),
             Self::Upstream(body) => body.is_end_stream(),
             Self::Held(body) => body.is_end_stream(),
+            Self::Filtered(_) => false,
+            Self::Socket(_) => true,
         }
     }
 
@@ -124,6 +166,8 @@ impl Body for AnswerBody {
             Self::Own(body) => body.size_hint(),
             Self::Upstream(body) => body.size_hint(),
             Self::Held(body) => body.size_hint(),
+            Self::Filtered(_) => SizeHint::default(),
+            Self::Socket(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -13,6 +13,17 @@ use prometheus_client::{
 pub(super) struct KubeMetrics {
     requests: Family<RequestLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
+    broken: Counter,
+    owner_cache: Family<CacheLabels, Counter>,
+}
+
+/// How often it was known what an owner is. Looked up once: a watch asks for its owners again and again.
+#[derive(Debug, Clone)]
+pub(super) struct OwnerCache {
+    /// It was known.
+    pub(super) hits: Counter,
+    /// The API server had to be asked.
+    pub(super) misses: Counter,
 }
 
 /// What a request to the API server is for.
@@ -26,9 +37,7 @@ pub(super) enum Purpose {
     Owner,
     /// Which resource a kind is.
     Discovery,
-    /// What events are about.
-    Events,
-    /// The settings and Applications that the filter goes by.
+    /// The settings, Applications and owners that the filter goes by.
     Watch,
 }
 
@@ -41,12 +50,14 @@ pub(super) enum Decision {
     Marked,
     /// The object is owned by one that does.
     Owned,
+    /// What is managed of a collection is shown.
+    Listed,
+    /// What is managed of a collection is shown as it comes and goes.
+    Watched,
     /// The API server itself had no object to show.
     NoObject,
     /// The object is not managed.
     NotManaged,
-    /// Collections are not shown.
-    ListNotAllowed,
     /// Collections are not deleted.
     DeleteCollectionNotAllowed,
     /// An object that is not managed may not be created.
@@ -70,6 +81,17 @@ struct DecisionLabels {
     decision: Decision,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    outcome: CacheOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum CacheOutcome {
+    Hit,
+    Miss,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Outcome {
     Informational,
@@ -88,6 +110,9 @@ impl KubeMetrics {
         let new = Self::default();
         registry.register("upstream_requests", "Requests to the API server", new.requests.clone());
         registry.register("filter_decisions", "What the managed filter did with requests", new.decisions.clone());
+        let broken = "Lists and watches that were broken off because they could not be filtered to their end";
+        registry.register("filter_streams_broken", broken, new.broken.clone());
+        registry.register("filter_owner_cache", "Owners that were known, and not", new.owner_cache.clone());
         new
     }
 
@@ -104,9 +129,20 @@ impl KubeMetrics {
         self.requests.get_or_create(&RequestLabels { purpose, outcome }).inc();
     }
 
+    /// Counts a list or a watch that cannot be filtered any further.
+    pub(super) fn broke_off(&self) {
+        self.broken.inc();
+    }
+
     /// Counts what the filter did.
     pub(super) fn decided(&self, decision: Decision) {
         self.decisions.get_or_create(&DecisionLabels { decision }).inc();
+    }
+
+    /// Where look-ups of owners are counted.
+    pub(super) fn owner_cache(&self) -> OwnerCache {
+        let counter = |outcome| self.owner_cache.get_or_create(&CacheLabels { outcome }).clone();
+        OwnerCache { hits: counter(CacheOutcome::Hit), misses: counter(CacheOutcome::Miss) }
     }
 }
 
@@ -116,7 +152,6 @@ impl From<&Refusal> for Decision {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::NotManaged => Self::NotManaged,
-            Refusal::ListNotAllowed => Self::ListNotAllowed,
             Refusal::DeleteCollectionNotAllowed => Self::DeleteCollectionNotAllowed,
             Refusal::CreateNotManaged => Self::CreateNotManaged,
             Refusal::BadRequest(_) => Self::BadRequest,
@@ -127,4 +162,4 @@ impl From<&Refusal> for Decision {
     }
 }
 
-common::snake_case_labels!(Purpose, Decision, Outcome);
+common::snake_case_labels!(Purpose, Decision, Outcome, CacheOutcome);

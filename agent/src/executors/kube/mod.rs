@@ -17,12 +17,16 @@ mod tests;
 mod token_file;
 mod upstream;
 
+use std::sync::Arc;
+
 use common::{drain, tunnel::TunnelStream};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
+#[cfg(feature = "test-util")]
+pub use self::filter::fuzz;
 pub use self::{credentials::CredentialsError, token_file::TokenError, upstream::UpstreamStartError};
 use self::{
     filter::Filter,
@@ -87,7 +91,7 @@ impl KubeExecutor {
         let upstream = Upstream::new(&config, metrics.clone(), drain).await.map_err(StartError::Upstream)?;
         info!(server = %upstream.authority(), filter = options.managed_only, "serving the Kubernetes API");
         let mode = if options.managed_only {
-            Mode::Filtered(Box::new(Filter::start(&options, upstream, metrics, drain)))
+            Mode::Filtered(Arc::new(Filter::start(&options, upstream, metrics, drain)))
         } else {
             Mode::Open(upstream)
         };

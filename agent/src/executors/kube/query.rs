@@ -37,6 +37,13 @@ pub(crate) fn first(query: &str, key: &str) -> Option<Vec<u8>> {
     })
 }
 
+/// Whether a parameter is there and true: everything but `0` and `false` is, a missing value included
+/// (`Convert_Slice_string_To_bool`, `apimachinery/pkg/runtime/conversion.go`). What this and Go might read differently
+/// (`falſe`) counts as true.
+pub(crate) fn is_true(query: &str, key: &str) -> bool {
+    first(query, key).is_some_and(|value| value != b"0" && !value.eq_ignore_ascii_case(b"false"))
+}
+
 /// Whether Go would read any parameter at all: above its limit it reads none, silently.
 pub(crate) fn has_too_many_parameters(query: &str) -> bool {
     query.bytes().filter(|byte| *byte == b'&').count() >= MAX_PARAMETERS

@@ -207,7 +207,7 @@ impl Verb {
     fn of(method: &Method, named: bool, query: &str) -> Self {
         match *method {
             Method::GET | Method::HEAD if named => Self::Get,
-            Method::GET | Method::HEAD if is_watch(query) => Self::Watch,
+            Method::GET | Method::HEAD if query::is_true(query, "watch") => Self::Watch,
             Method::GET | Method::HEAD => Self::List,
             Method::POST => Self::Create,
             Method::PUT => Self::Update,
@@ -303,12 +303,6 @@ pub(crate) fn is_discovery(path: &str) -> bool {
             | ["openapi", "v3", ..]
             | ["healthz" | "livez" | "readyz", ..]
     )
-}
-
-/// `Convert_Slice_string_To_bool` (`apimachinery/pkg/runtime/conversion.go`): everything but `0` and `false` is true,
-/// a missing value included. What this and Go might read differently (`falſe`) counts as a watch.
-fn is_watch(query: &str) -> bool {
-    query::first(query, "watch").is_some_and(|value| value != b"0" && !value.eq_ignore_ascii_case(b"false"))
 }
 
 fn decode_segment(raw: &str) -> Result<String, BadPath> {

@@ -17,6 +17,7 @@ use http::{
     header::{AUTHORIZATION, EXPECT},
     request::Parts,
 };
+use http_body_util::Full;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tracing::debug;
 
@@ -40,7 +41,7 @@ pub(super) enum Mode {
     /// Everything passes.
     Open(Upstream),
     /// The filter decides.
-    Filtered(Box<Filter>),
+    Filtered(Arc<Filter>),
 }
 
 /// A request on its way to the API server, without what belonged to the pipe.
@@ -133,6 +134,12 @@ fn outbound(
             return Err(Refusal::UpstreamUnreachable("it changed the protocol unasked".into()));
         };
         headers::set_upgrade(answer.headers_mut(), switched.unwrap_or(asked));
+        let (parts, body) = answer.into_parts();
+        if let AnswerBody::Socket(socket) = body {
+            after.run(socket.run(near));
+            return Ok(Response::from_parts(parts, AnswerBody::Own(Full::default())));
+        }
+        answer = Response::from_parts(parts, body);
         let far = hyper::upgrade::on(&mut answer);
         after.run(async move {
             let Joined { a_to_b, b_to_a, result } = upgrade::join(near, far).await;

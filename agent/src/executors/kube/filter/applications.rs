@@ -10,23 +10,28 @@ use std::{
 };
 
 use common::{Refusal, drain};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, future::select_all};
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Resource,
     runtime::{WatchStreamExt, watcher},
 };
 use serde::Deserialize;
+use tokio::sync::watch;
 use tracing::{info_span, warn};
 
 use super::{
-    live::{Again, Feed, Live, live},
+    live::{Again, Feed, Live, State, live},
     namespaces::Namespaces,
 };
 
 /// The destinations of all Applications of interest. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Applications(Vec<Live<Destinations>>);
+
+/// Tells when the destinations of Applications change.
+#[derive(Debug)]
+pub(super) struct Changes(Vec<watch::Receiver<State<Destinations>>>);
 
 /// Application (namespace and name) → the namespace that it deploys to.
 type Destinations = BTreeMap<(String, String), String>;
@@ -96,6 +101,28 @@ impl Applications {
         }
         unknown.map_or(Ok(false), Err)
     }
+
+    /// Notices changes from now on.
+    pub(super) fn changes(&self) -> Changes {
+        Changes(self.0.iter().map(Live::changes).collect())
+    }
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Waits until an Application deploys to another namespace, comes, or goes.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn changed(&mut self) {
+        let waits = self.0.iter_mut().map(|receiver| Box::pin(receiver.changed()));
+        let (changed, ..) = select_all(waits).await;
+        if changed.is_err() {
+            // The agent ends, and with it whoever asks.
+            std::future::pending().await
+        }
+    }
 }
 
 async fn follow(
@@ -120,9 +147,7 @@ async fn follow(
                 feed.change(|destinations| application.of(namespaces).apply_to(destinations));
             }
             Ok(watcher::Event::Delete(application)) => {
-                feed.change(|destinations| {
-                    destinations.remove(&application.key());
-                });
+                feed.change(|destinations| destinations.remove(&application.key()).is_some());
             }
             Err(error) if is_not_found(&error) => {
                 // No Argo CD here, so no Applications. Asked again now and then, should it come.
@@ -156,11 +181,14 @@ impl Application {
         self
     }
 
-    fn apply_to(&self, destinations: &mut Destinations) {
+    /// Whether that changes anything.
+    fn apply_to(&self, destinations: &mut Destinations) -> bool {
         match &self.spec.destination.namespace {
-            Some(namespace) if !namespace.is_empty() => destinations.insert(self.key(), namespace.clone()),
-            _ => destinations.remove(&self.key()),
-        };
+            Some(namespace) if !namespace.is_empty() => {
+                destinations.insert(self.key(), namespace.clone()).as_ref() != Some(namespace)
+            }
+            _ => destinations.remove(&self.key()).is_some(),
+        }
     }
 }
 

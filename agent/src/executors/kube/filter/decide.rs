@@ -11,7 +11,6 @@ use super::{
         request::{Request, ResourceRequest, Review, Verb, is_apply, is_discovery},
     },
     namespaces::Namespaces,
-    selector::EventSelector,
 };
 
 /// What is settled when the agent starts.
@@ -36,8 +35,10 @@ pub(super) enum Plan {
     Guard(ResourceRequest, Absent),
     /// Forward it if the object in its body is managed.
     Create(ResourceRequest),
-    /// Forward it if the objects that the selected events are about are managed.
-    Events(ResourceRequest, EventSelector),
+    /// Forward it, and show what is managed of the answer.
+    List(ResourceRequest),
+    /// Forward it, and show what is managed as it comes and goes.
+    Watch(ResourceRequest),
 }
 
 /// What to do where the object that a request is about does not exist.
@@ -61,8 +62,10 @@ impl Rules {
             Request::Resource(resource) => resource,
         };
         match resource.verb {
-            Verb::List => return self.list(resource, query),
-            Verb::Watch => return Plan::Refuse(Refusal::ListNotAllowed),
+            // Nothing could be taken out of an answer that has no body.
+            Verb::List | Verb::Watch if *method != Method::GET => return Plan::Refuse(Refusal::NotManaged),
+            Verb::List => return Plan::List(resource),
+            Verb::Watch => return Plan::Watch(resource),
             Verb::DeleteCollection => return Plan::Refuse(Refusal::DeleteCollectionNotAllowed),
             Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::Other => {}
         }
@@ -72,7 +75,7 @@ impl Rules {
                 _ => Plan::Refuse(Refusal::NotManaged),
             };
         }
-        if is_argo_cds(&resource, &self.argo) {
+        if self.is_argo_cds(&resource) {
             return Plan::Pass;
         }
         if resource.subresource.is_some() {
@@ -86,26 +89,23 @@ impl Rules {
         }
     }
 
+    fn is_argo_cds(&self, resource: &ResourceRequest) -> bool {
+        is_argo_cds(&resource.group, &resource.resource, resource.namespace.as_deref(), &self.argo)
+    }
+
     /// The rule for an object that is to be made.
     pub(super) fn create(&self, resource: ResourceRequest) -> Plan {
         let passes =
-            !self.managed_creates_only || resource.review() == Some(Review::Own) || is_argo_cds(&resource, &self.argo);
+            !self.managed_creates_only || resource.review() == Some(Review::Own) || self.is_argo_cds(&resource);
         if passes { Plan::Pass } else { Plan::Create(resource) }
-    }
-
-    fn list(&self, resource: ResourceRequest, query: &str) -> Plan {
-        match EventSelector::parse(query, &resource.group) {
-            Some(selector) if resource.resource == "events" => Plan::Events(resource, selector),
-            _ => Plan::Refuse(Refusal::ListNotAllowed),
-        }
     }
 }
 
 /// Whether an object is Argo CD's own: what it is told to do, and managed without any mark.
-pub(super) fn is_argo_cds(resource: &ResourceRequest, argo: &Namespaces) -> bool {
-    resource.group == "argoproj.io"
-        && matches!(resource.resource.as_str(), "applications" | "appprojects" | "applicationsets")
-        && resource.namespace.as_deref().is_some_and(|namespace| argo.contains(namespace))
+pub(super) fn is_argo_cds(group: &str, resource: &str, namespace: Option<&str>, argo: &Namespaces) -> bool {
+    group == "argoproj.io"
+        && matches!(resource, "applications" | "appprojects" | "applicationsets")
+        && namespace.is_some_and(|namespace| argo.contains(namespace))
 }
 
 /// Whether a create makes nothing: the legacy spelling of a Pod's `binding` changes the Pod that its body names
@@ -167,7 +167,8 @@ mod tests {
             Plan::Guard(resource, Absent::Answer) => format!("guard {}", resource.object_path()),
             Plan::Guard(resource, Absent::Create) => format!("guard or create {}", resource.object_path()),
             Plan::Create(resource) => format!("create {}", resource.object_path()),
-            Plan::Events(resource, _) => format!("events {}", resource.object_path()),
+            Plan::List(resource) => format!("list {}", resource.object_path()),
+            Plan::Watch(resource) => format!("watch {}", resource.object_path()),
         }
     }
 
@@ -186,10 +187,12 @@ mod tests {
             ("GET /metrics", "not_managed"),
             ("GET /logs/kube-apiserver.log", "not_managed"),
             ("GET /.well-known/openid-configuration", "not_managed"),
-            ("GET /api/v1/pods", "list_not_allowed"),
-            ("HEAD /api/v1/pods", "list_not_allowed"),
-            ("GET /api/v1/namespaces/shop/pods?watch=1", "list_not_allowed"),
-            ("GET /api/v1/watch/namespaces/shop/pods/web", "list_not_allowed"),
+            ("GET /api/v1/pods", "list /api/v1/pods"),
+            ("HEAD /api/v1/pods", "not_managed"),
+            ("HEAD /api/v1/pods?watch=1", "not_managed"),
+            ("GET /api/v1/namespaces/shop/pods?watch=1", "watch /api/v1/namespaces/shop/pods"),
+            ("GET /api/v1/watch/namespaces/shop/pods/web", "watch /api/v1/namespaces/shop/pods/web"),
+            ("GET /api/v1/namespaces/shop/events?fieldSelector=a%3Db", "list /api/v1/namespaces/shop/events"),
             ("DELETE /api/v1/namespaces/shop/pods", "delete_collection_not_allowed"),
             ("PUT /api/v1/namespaces/shop/pods", "not_managed"),
             ("OPTIONS /api/v1/namespaces/shop/pods", "not_managed"),
@@ -235,19 +238,9 @@ mod tests {
             }
             assert_ne!(plan(&format!("{method} {APP}/argocd/workflows/x")), "pass");
         }
-        assert_eq!(plan(&format!("GET {APP}/argocd/applications")), "list_not_allowed");
+        let applications = format!("{APP}/argocd/applications");
+        assert_eq!(plan(&format!("GET {applications}")), format!("list {applications}"));
         assert_eq!(plan(&format!("DELETE {APP}/argocd/applications")), "delete_collection_not_allowed");
-    }
-
-    #[test]
-    fn events_are_listed_by_what_they_are_about_and_never_watched() {
-        let events = "/api/v1/namespaces/shop/events";
-        assert_eq!(plan(&format!("GET {events}?fieldSelector=involvedObject.uid%3D1")), format!("events {events}"));
-        for query in ["", "?fieldSelector=a,b", "?fieldSelector=involvedObject.uid%3D1&watch=1"] {
-            assert_eq!(plan(&format!("GET {events}{query}")), "list_not_allowed", "{query}");
-        }
-        let other = "GET /api/v1/namespaces/shop/pods?fieldSelector=involvedObject.uid%3D1";
-        assert_eq!(plan(other), "list_not_allowed");
     }
 
     #[test]

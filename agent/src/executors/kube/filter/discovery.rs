@@ -58,14 +58,15 @@ struct GroupVersion<'a> {
     version: &'a str,
 }
 
-/// Names an object as owner references and events do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ObjectName<'a> {
-    pub(super) api_version: &'a str,
-    pub(super) kind: &'a str,
-    /// Where it is, if its kind has a namespace at all.
-    pub(super) namespace: Option<&'a str>,
-    pub(super) name: &'a str,
+/// Where the objects of a kind are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Located {
+    /// In this collection.
+    In(ResourceRequest),
+    /// There is no such kind, yet.
+    NoKind,
+    /// Nowhere: a kind with a namespace, and none is given, or something that is not a kind at all.
+    Nowhere,
 }
 
 #[derive(Deserialize)]
@@ -90,26 +91,29 @@ impl Discovery {
         Self { lookup, groups: Mutex::default() }
     }
 
-    /// The request that would get an object. `None` where there can be no such object: no such kind, no such name, or
-    /// no namespace where the kind needs one.
-    pub(super) async fn locate(&self, object: ObjectName<'_>) -> Result<Option<ResourceRequest>, Refusal> {
-        let Some(GroupVersion { group, version }) = GroupVersion::parse(object.api_version) else { return Ok(None) };
-        if !is_path_segment(object.name) {
-            return Ok(None);
-        }
-        let Some(kind) = self.kind(object.api_version, object.kind).await? else { return Ok(None) };
-        let namespace = match (kind.namespaced, object.namespace) {
+    /// The collection of a kind's objects, in `namespace` if the kind has namespaces at all.
+    pub(super) async fn locate(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> Result<Located, Refusal> {
+        let Some(GroupVersion { group, version }) = GroupVersion::parse(api_version) else {
+            return Ok(Located::Nowhere);
+        };
+        let Some(kind) = self.kind(api_version, kind).await? else { return Ok(Located::NoKind) };
+        let namespace = match (kind.namespaced, namespace) {
             (false, _) => None,
             (true, Some(namespace)) if is_path_segment(namespace) => Some(namespace.to_owned()),
-            (true, _) => return Ok(None),
+            (true, _) => return Ok(Located::Nowhere),
         };
-        Ok(Some(ResourceRequest {
-            verb: Verb::Get,
+        Ok(Located::In(ResourceRequest {
+            verb: Verb::List,
             group: group.to_owned(),
             version: version.to_owned(),
             namespace,
             resource: kind.plural,
-            name: Some(object.name.to_owned()),
+            name: None,
             subresource: None,
             rest: false,
         }))
@@ -196,7 +200,7 @@ impl<'a> GroupVersion<'a> {
 
 /// What the API server takes for a name in a path (`IsValidPathSegmentName`). Whoever may write an owner reference may
 /// write anything into it.
-fn is_path_segment(name: &str) -> bool {
+pub(super) fn is_path_segment(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%'])
 }
 

@@ -24,8 +24,9 @@ pub(super) struct Feed<T> {
     told: Option<String>,
 }
 
+/// What is known.
 #[derive(Debug)]
-enum State<T> {
+pub(super) enum State<T> {
     /// The API server has not answered yet.
     Starting,
     /// It is not known, and this is why.
@@ -57,6 +58,31 @@ impl<T> Live<T> {
         answer.and_then(|state| state.answer()).unwrap_or_else(|| {
             Err(Refusal::Undecidable("the agent has just started and has not read its settings yet".into()))
         })
+    }
+}
+
+impl<T> Live<T> {
+    /// Waits until it is known to be something else, or not known any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn changed(&self, known: &T)
+    where
+        T: PartialEq,
+    {
+        let mut receiver = self.0.clone();
+        let other = |state: &State<T>| !matches!(state, State::Known(value) if **value == *known);
+        if receiver.wait_for(other).await.is_err() {
+            // The agent ends, and with it whoever asks.
+            std::future::pending().await
+        }
+    }
+
+    /// A reader that notices changes from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<State<T>> {
+        let mut receiver = self.0.clone();
+        receiver.mark_unchanged();
+        receiver
     }
 }
 
@@ -96,16 +122,13 @@ impl<T> Feed<T> {
         }
     }
 
-    /// Changes what is known, if anything is.
-    pub(super) fn change(&self, change: impl FnOnce(&mut T))
+    /// Changes what is known, if anything is. `change` says whether it did.
+    pub(super) fn change(&self, change: impl FnOnce(&mut T) -> bool)
     where
         T: Clone,
     {
         self.state.send_if_modified(|state| match state {
-            State::Known(value) => {
-                change(Arc::make_mut(value));
-                true
-            }
+            State::Known(value) => change(Arc::make_mut(value)),
             State::Starting | State::Unknown(_) => false,
         });
     }

@@ -9,6 +9,7 @@ use http::{
     header::{ACCEPT, USER_AGENT},
 };
 use hyper::body::Incoming;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 use tracing::debug;
 
@@ -54,9 +55,30 @@ pub(super) enum LookupError {
 }
 
 /// An object of which nothing but the metadata are of interest.
-#[derive(Deserialize)]
-struct MetadataOnly {
-    metadata: ObjectMeta,
+#[derive(Debug, Deserialize)]
+pub(super) struct MetadataOnly {
+    pub(super) metadata: ObjectMeta,
+}
+
+/// One page of a list of such objects.
+#[derive(Debug, Deserialize)]
+pub(super) struct MetadataPage {
+    #[serde(default)]
+    pub(super) metadata: PageMeta,
+    /// Go writes no items as null.
+    #[serde(default)]
+    pub(super) items: Option<Vec<MetadataOnly>>,
+}
+
+/// What a list says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PageMeta {
+    /// The state of the collection that was listed.
+    pub(super) resource_version: String,
+    /// Where the next page begins; empty when this is the last.
+    #[serde(rename = "continue")]
+    pub(super) more: String,
 }
 
 /// The API server's words for an error.
@@ -74,10 +96,31 @@ impl Lookup {
 
     /// The metadata of the object at `path`, which must be percent-encoded.
     pub(super) async fn metadata(&self, path: &str, purpose: Purpose) -> Result<Looked<ObjectMeta>, LookupError> {
-        Ok(match self.get::<MetadataOnly>(path, METADATA, purpose).await? {
+        Ok(match self.get::<MetadataOnly>(path, METADATA, purpose, LIMIT).await? {
             Looked::Found(object) => Looked::Found(object.metadata),
             Looked::Answered(answer) => Looked::Answered(answer),
         })
+    }
+
+    /// A page of the metadata of the collection at `path`, from where `more` says that it begins.
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        more: &str,
+        purpose: Purpose,
+    ) -> Result<Looked<MetadataPage>, LookupError> {
+        let mut target = format!("{path}?limit={PAGE}");
+        if !more.is_empty() {
+            target.push_str("&continue=");
+            target.extend(utf8_percent_encode(more, NON_ALPHANUMERIC));
+        }
+        self.get(&target, METADATA_LIST, purpose, PAGE_LIMIT).await
+    }
+
+    /// Begins a watch of metadata, whose events are in the answer if that is 200.
+    pub(super) async fn watch(&self, target: &str, purpose: Purpose) -> Result<Response<Incoming>, LookupError> {
+        let asking = self.send(target, METADATA, purpose);
+        tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Err(LookupError::TimedOut))
     }
 
     /// What is at `path`, as JSON.
@@ -86,7 +129,7 @@ impl Lookup {
         path: &str,
         purpose: Purpose,
     ) -> Result<Looked<T>, LookupError> {
-        self.get(path, JSON, purpose).await
+        self.get(path, JSON, purpose, LIMIT).await
     }
 
     async fn get<T: DeserializeOwned>(
@@ -94,22 +137,27 @@ impl Lookup {
         path: &str,
         accept: HeaderValue,
         purpose: Purpose,
+        limit: usize,
     ) -> Result<Looked<T>, LookupError> {
         let asking = async {
-            let mut request = Request::new(SendBody::Empty);
-            *request.uri_mut() = path
-                .parse()
-                .map_err(|error: http::uri::InvalidUri| LookupError::Upstream(UpstreamError::Path(error.into())))?;
-            request.headers_mut().insert(ACCEPT, accept);
-            request.headers_mut().insert(USER_AGENT, OUR_USER_AGENT);
-            let answer = self.upstream.send(request, purpose).await.map_err(LookupError::Upstream)?;
+            let answer = self.send(path, accept, purpose).await?;
             if answer.status() != StatusCode::OK {
                 return Ok(Looked::Answered(answer));
             }
-            let body = body::read(answer.into_body(), LIMIT).await.map_err(LookupError::Read)?;
+            let body = body::read(answer.into_body(), limit).await.map_err(LookupError::Read)?;
             serde_json::from_slice(&body).map(Looked::Found).map_err(LookupError::Malformed)
         };
         tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Err(LookupError::TimedOut))
+    }
+
+    async fn send(&self, path: &str, accept: HeaderValue, purpose: Purpose) -> Result<Response<Incoming>, LookupError> {
+        let mut request = Request::new(SendBody::Empty);
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| LookupError::Upstream(UpstreamError::Path(error.into())))?;
+        request.headers_mut().insert(ACCEPT, accept);
+        request.headers_mut().insert(USER_AGENT, OUR_USER_AGENT);
+        self.upstream.send(request, purpose).await.map_err(LookupError::Upstream)
     }
 }
 
@@ -146,9 +194,16 @@ pub(super) async fn reason(answer: Response<Incoming>) -> String {
 /// Metadata alone, and from a server that cannot do that (an aggregated one) the whole object.
 const METADATA: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+/// The same of a list.
+const METADATA_LIST: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Metadata of one object, one group's discovery, or 500 events: each is well below.
 const LIMIT: usize = 4 << 20;
+/// As client-go's pager has it.
+const PAGE: usize = 500;
+/// A page of metadata has 64 KiB for each object then. It is read as a whole, but not kept.
+const PAGE_LIMIT: usize = 32 << 20;
 const STATUS_LIMIT: usize = 64 << 10;
 /// Below the 10 s that a request may take to its answer's head, so that the caller learns why there is none.
 const DEADLINE: Duration = Duration::from_secs(8);

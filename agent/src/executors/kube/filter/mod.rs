@@ -1,15 +1,19 @@
 //! The managed filter: of a workload cluster, only what Argo CD manages is shown and changed.
 //!
-//! What a request must show before it passes is in [`decide`]; the questions to the API server that this takes are in
-//! [`lookup`], [`owners`] and [`events`]; what is known beforehand and kept up to date, in [`settings`] and
-//! [`applications`]. Where it cannot be decided, nothing is shown.
+//! What a request must show before it passes is in [`decide`]; what is asked of the API server for that is in [`lookup`]
+//! and [`ancestry`]; what is known beforehand and kept up to date, in [`settings`] and [`applications`]. Lists and
+//! watches are taken apart in [`list`] and [`watch`]. Where it cannot be decided, nothing is shown.
 
 pub(crate) mod accept;
+pub(crate) mod ancestry;
 mod applications;
+mod collections;
 mod decide;
 mod discovery;
 mod envelope;
-mod events;
+#[cfg(feature = "test-util")]
+pub mod fuzz;
+mod gzip;
 pub(crate) mod hold;
 pub(crate) mod item;
 pub(crate) mod json;
@@ -21,12 +25,13 @@ mod live;
 mod lookup;
 pub(crate) mod meta;
 pub(crate) mod metadata;
-mod namespaces;
-mod owners;
+pub(crate) mod namespaces;
 pub(crate) mod protobuf;
 pub(crate) mod scan;
-pub(crate) mod selector;
+mod scope;
 mod settings;
+mod source;
+mod standing;
 mod subject;
 pub(crate) mod table;
 pub(crate) mod tracking;
@@ -37,22 +42,24 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod samples;
 
+use std::sync::Arc;
+
 use common::{Refusal, Report, drain};
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_ENCODING};
 use hyper::body::Incoming;
 use tracing::debug;
 
 use self::{
+    ancestry::{Ancestry, Ask},
     applications::Applications,
     decide::{Absent, Plan, Rules, content_type},
-    discovery::Discovery,
-    events::Listing,
     hold::{Held, HoldError},
     lookup::{Looked, Lookup},
     meta::ObjectMeta,
     namespaces::Namespaces,
-    owners::Owners,
     settings::Settings,
+    uid::Uid,
+    watch::recall::Recall,
 };
 use super::{
     KubeOptions,
@@ -69,9 +76,10 @@ pub(super) struct Filter {
     rules: Rules,
     upstream: Upstream,
     lookup: Lookup,
-    discovery: Discovery,
     settings: Settings,
     applications: Applications,
+    ancestry: Ancestry,
+    recall: Recall,
     metrics: KubeMetrics,
 }
 
@@ -84,20 +92,20 @@ impl Filter {
     pub(super) fn start(options: &KubeOptions, upstream: Upstream, metrics: KubeMetrics, drain: &drain::Watch) -> Self {
         let argo = Namespaces::new(&options.namespace, &options.application_namespaces);
         let client = upstream.kube_client(&options.namespace);
-        let lookup = Lookup::new(upstream.clone());
         Self {
             settings: Settings::watch(client.clone(), &options.namespace, drain),
             applications: Applications::watch(&client, &argo, drain),
-            discovery: Discovery::new(lookup.clone()),
+            ancestry: Ancestry::new(&upstream, argo.clone(), &metrics, drain.clone()),
+            recall: Recall::default(),
+            lookup: Lookup::new(upstream.clone()),
             rules: Rules { argo, managed_creates_only: options.managed_creates_only },
-            lookup,
             upstream,
             metrics,
         }
     }
 
     /// Answers a request, or says why not.
-    pub(super) async fn serve(&self, inbound: Inbound) -> Result<Answer, Refusal> {
+    pub(super) async fn serve(self: &Arc<Self>, inbound: Inbound) -> Result<Answer, Refusal> {
         let answer = self.decide(inbound).await;
         let decision = match &answer {
             Ok((decision, _)) => *decision,
@@ -107,7 +115,7 @@ impl Filter {
         answer.map(|(_, answer)| answer)
     }
 
-    async fn decide(&self, inbound: Inbound) -> Result<(Decision, Answer), Refusal> {
+    async fn decide(self: &Arc<Self>, inbound: Inbound) -> Result<(Decision, Answer), Refusal> {
         let target = inbound.target();
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let request = Request::parse(&inbound.parts.method, target)
@@ -118,10 +126,8 @@ impl Filter {
             Plan::Read(resource) => self.read(&resource, inbound).await,
             Plan::Guard(resource, absent) => self.guard(resource, absent, inbound).await,
             Plan::Create(resource) => self.create(&resource, inbound).await,
-            Plan::Events(resource, selector) => match self.list_events(&resource, &selector, query).await? {
-                Listing::Managed => self.forward(inbound, Decision::Marked).await,
-                Listing::Answered(answer) => Ok(verbatim(answer)),
-            },
+            Plan::List(resource) => self.list(resource, inbound).await,
+            Plan::Watch(resource) => self.watch(resource, inbound).await,
         }
     }
 
@@ -163,7 +169,7 @@ impl Filter {
                 Looked::Answered(answer) => return Ok(verbatim(answer)),
             },
         };
-        match self.judge(&meta).await? {
+        match self.judge(resource, &meta).await? {
             Some(decision) => Ok((decision, Response::from_parts(parts, AnswerBody::Held(held)))),
             None => {
                 held.discard();
@@ -181,7 +187,7 @@ impl Filter {
     ) -> Result<(Decision, Answer), Refusal> {
         match (self.look_up(&resource).await?, absent) {
             (Looked::Found(meta), _) => {
-                let decision = self.judge(&meta).await?.ok_or(Refusal::NotManaged)?;
+                let decision = self.judge(&resource, &meta).await?.ok_or(Refusal::NotManaged)?;
                 self.forward(inbound, decision).await
             }
             (Looked::Answered(answer), Absent::Create) if answer.status() == StatusCode::NOT_FOUND => {
@@ -211,7 +217,7 @@ impl Filter {
         let mut meta = created(&parts.headers, &body)?;
         // Owners are looked for where the object is to be, which is what the path says.
         meta.namespace.clone_from(&resource.namespace);
-        let decision = self.judge(&meta).await?.ok_or(Refusal::CreateNotManaged)?;
+        let decision = self.judge(resource, &meta).await?.ok_or(Refusal::CreateNotManaged)?;
         self.forward(Inbound { parts, body: SendBody::Read(body.into()) }, decision).await
     }
 
@@ -221,14 +227,16 @@ impl Filter {
     }
 
     /// Whether an object is managed, and if so, why.
-    async fn judge(&self, meta: &ObjectMeta) -> Result<Option<Decision>, Refusal> {
+    async fn judge(&self, resource: &ResourceRequest, meta: &ObjectMeta) -> Result<Option<Decision>, Refusal> {
         let tracking = self.settings.tracking().await?;
         if tracking.marks(meta) {
+            if let Some(uid) = Uid::parse(&meta.uid) {
+                self.ancestry.remember(&uid);
+            }
             return Ok(Some(Decision::Marked));
         }
-        let owners =
-            Owners { lookup: &self.lookup, discovery: &self.discovery, argo: &self.rules.argo, tracking: &tracking };
-        Ok(owners.any_managed(meta).await?.then_some(Decision::Owned))
+        let links = self.ancestry.links(&resource.group, &resource.resource, meta);
+        Ok(self.ancestry.managed(&links, &tracking, Ask::Now).await?.then_some(Decision::Owned))
     }
 }
 

@@ -48,6 +48,14 @@ impl Settings {
     pub(super) async fn tracking(&self) -> Result<Arc<Tracking>, Refusal> {
         self.0.get().await
     }
+
+    /// Waits until they are other than these, or not known any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn changed(&self, known: &Tracking) {
+        self.0.changed(known).await;
+    }
 }
 
 async fn follow(changes: impl Stream<Item = watcher::Result<Option<ConfigMap>>>, feed: &mut Feed<Tracking>) {

@@ -1,9 +1,10 @@
-//! Lists of events.
+//! Lists of events: shown where what they are about is managed.
 
 use serde_json::{Value, json};
 
 use super::{
-    server::{marked, object, pod},
+    lists::{list, names},
+    server::{marked, object, owned, pod, replica_set},
     world::World,
 };
 
@@ -12,87 +13,97 @@ const EVENTS: &str = "/api/v1/namespaces/shop/events";
 const ARGO_CD: &str = "fieldSelector=involvedObject.namespace%3Dshop%2CinvolvedObject.uid%3Duid-web\
                        %2CinvolvedObject.name%3Dweb";
 
-fn event(kind: &str, name: &str, uid: &str) -> Value {
-    json!({"involvedObject": {"apiVersion": "v1", "kind": kind, "namespace": "shop", "name": name, "uid": uid}})
-}
-
-fn list(events: &[Value]) -> Value {
-    json!({"kind": "EventList", "metadata": {"resourceVersion": "1"}, "items": events})
+fn event(name: &str, about: &str, uid: &str) -> Value {
+    let mut event = object(name);
+    event["involvedObject"] =
+        json!({"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": about, "uid": uid});
+    event
 }
 
 #[tokio::test]
-async fn events_of_a_managed_object_come_as_they_were_asked_for() {
+async fn events_come_as_they_were_asked_for_and_what_they_are_about_is_asked_for_once() {
     let mut world = World::filtered().await;
-    world.server.put(EVENTS, list(&[event("Pod", "web", "uid-web"), event("Pod", "web", "uid-web")]));
+    let events: Vec<_> = (0..50).map(|n| event(&format!("e{n}"), "web", "uid-web")).collect();
+    world.server.put(EVENTS, list("EventList", &events));
     world.server.put(&pod("web"), marked("web"));
     let target = format!("{EVENTS}?{ARGO_CD}&limit=10&labelSelector=a%3Db");
-    assert_eq!(world.get(&target).await.status, 200);
-    let lines = world.server.lines();
+    let read = world.get(&target).await;
+    assert_eq!((read.status.as_u16(), names(&read).len()), (200, 50));
     assert_eq!(
-        lines,
-        [
-            format!("GET {EVENTS}?{ARGO_CD}&limit=500"),
-            "GET /api/v1".to_owned(),
-            format!("GET {}", pod("web")),
-            format!("GET {target}"),
-        ]
+        world.server.lines(),
+        [format!("GET {target}"), "GET /api/v1".to_owned(), format!("GET {}", pod("web"))]
     );
 }
 
 #[tokio::test]
-async fn events_of_anything_else_are_not_listed() {
+async fn only_events_about_what_is_managed_are_shown() {
     let mut world = World::filtered().await;
     world.server.put(&pod("web"), marked("web"));
     world.server.put(&pod("other"), object("other"));
-    let many: Vec<Value> = (0..17).map(|n| event("Pod", &format!("p{n}"), "1")).collect();
-    let mut page = list(&[event("Pod", "web", "uid-web")]);
-    page["metadata"]["continue"] = json!("more");
-    for (why, events) in [
-        ("unmanaged", list(&[event("Pod", "web", "uid-web"), event("Pod", "other", "uid-other")])),
-        ("an earlier one of that name", list(&[event("Pod", "web", "uid-before")])),
-        ("gone", list(&[event("Pod", "gone", "uid-gone")])),
-        ("of no known kind", list(&[event("Unheard", "web", "uid-web")])),
-        ("too many", list(&many)),
-        ("more than a page", page),
-    ] {
-        world.server.put(EVENTS, events);
-        let read = world.get(&format!("{EVENTS}?{ARGO_CD}")).await;
-        assert_eq!((read.status.as_u16(), read.refusal()), (403, Some("list_not_allowed")), "{why}");
-        assert_eq!(world.server.lines().iter().filter(|line| line.contains("/events")).count(), 1, "{why}");
-    }
+    world.server.put(&pod("owned"), owned("owned", &[("ReplicaSet", "set")]));
+    world.server.put(&replica_set("set"), marked("set"));
+    let mut unheard = event("of-no-known-kind", "web", "uid-unheard");
+    unheard["involvedObject"]["kind"] = json!("Unheard");
+    let mut nameless = event("about-nothing", "", "");
+    nameless["involvedObject"] = json!({});
+    let mut marked_itself = event("marked-itself", "other", "uid-other");
+    marked_itself["metadata"]["annotations"] = marked("x")["metadata"]["annotations"].clone();
+    world.server.put(
+        EVENTS,
+        list(
+            "EventList",
+            &[
+                event("managed", "web", "uid-web"),
+                event("unmanaged", "other", "uid-other"),
+                event("earlier-one-of-that-name", "web", "uid-before"),
+                event("gone", "gone", "uid-gone"),
+                event("owned", "owned", "uid-owned"),
+                unheard,
+                nameless,
+                marked_itself,
+            ],
+        ),
+    );
+    assert_eq!(names(&world.get(&format!("{EVENTS}?limit=5")).await), ["managed", "owned"]);
+    assert_eq!(names(&world.get(EVENTS).await), ["managed", "owned"], "asked for by the page");
 }
 
 #[tokio::test]
-async fn no_events_are_listed_where_only_one_object_can_be_meant() {
+async fn events_of_the_other_group_say_what_they_regard() {
     let mut world = World::filtered().await;
-    world.server.put(EVENTS, list(&[]));
-    for (selector, status) in [
-        (ARGO_CD, 200),
-        ("fieldSelector=involvedObject.name%3Dweb,involvedObject.kind%3DPod", 200),
-        ("fieldSelector=involvedObject.name%3Dweb", 403),
-        ("fieldSelector=reason%3DScheduled", 403),
-        ("limit=1", 403),
-    ] {
-        assert_eq!(world.get(&format!("{EVENTS}?{selector}")).await.status.as_u16(), status, "{selector}");
-    }
-}
-
-#[tokio::test]
-async fn events_that_the_agent_may_not_list_are_answered_as_the_api_server_does() {
-    let mut world = World::filtered().await;
-    world.server.fail(EVENTS, 403);
-    let read = world.get(&format!("{EVENTS}?{ARGO_CD}")).await;
-    assert_eq!((read.status.as_u16(), read.refusal()), (403, None));
-}
-
-#[tokio::test]
-async fn events_of_their_own_group_are_about_what_they_regard() {
-    let mut world = World::filtered().await;
-    let path = "/apis/events.k8s.io/v1/namespaces/shop/events";
-    let about = json!({"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web", "uid": "uid-web"});
-    world.server.put(path, list(&[json!({"regarding": about})]));
     world.server.put(&pod("web"), marked("web"));
-    assert_eq!(world.get(&format!("{path}?fieldSelector=regarding.name%3Dweb")).await.status, 200);
-    world.server.put(&pod("web"), object("web"));
-    assert_eq!(world.get(&format!("{path}?fieldSelector=regarding.name%3Dweb")).await.status, 403);
+    let events = "/apis/events.k8s.io/v1/namespaces/shop/events";
+    let regarding = |name: &str, uid: &str| {
+        let mut event = event(name, "web", uid);
+        event["regarding"] = event["involvedObject"].take();
+        // Not what it would be in the core group.
+        event["involvedObject"] =
+            json!({"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web", "uid": "uid-web"});
+        event
+    };
+    world.server.put(events, list("EventList", &[regarding("shown", "uid-web"), regarding("hidden", "uid-before")]));
+    assert_eq!(names(&world.get(events).await), ["shown"]);
+}
+
+#[tokio::test]
+async fn events_of_a_managed_object_are_shown_when_it_is_gone() {
+    let mut world = World::filtered().await;
+    world.server.put(EVENTS, list("EventList", &[event("a", "web", "uid-web"), event("b", "other", "uid-other")]));
+    world.server.put(&pod("web"), marked("web"));
+    world.server.put(&pod("other"), object("other"));
+    assert_eq!(world.get_pod("web").await.status, 200);
+    assert_eq!(world.get_pod("other").await.status, 404);
+    world.server.remove(&pod("web"));
+    world.server.remove(&pod("other"));
+    assert_eq!(names(&world.get(EVENTS).await), ["a"]);
+}
+
+#[tokio::test]
+async fn events_whose_object_cannot_be_read_are_undecidable() {
+    let mut world = World::filtered().await;
+    world.server.put(EVENTS, list("EventList", &[event("a", "web", "uid-web")]));
+    world.server.fail(&pod("web"), 403);
+    let read = world.get(&format!("{EVENTS}?limit=5")).await;
+    assert_eq!((read.status.as_u16(), read.refusal()), (503, Some("undecidable")));
+    assert!(read.message().contains(&format!("{} is not for you", pod("web"))), "{}", read.message());
 }

@@ -92,6 +92,10 @@ impl Server {
         self.state.lock().unwrap().objects.insert(path.to_owned(), object);
     }
 
+    pub(super) fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path);
+    }
+
     pub(super) fn fail(&self, path: &str, status: u16) {
         self.state.lock().unwrap().errors.insert(path.to_owned(), status);
     }
