@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use envtest::{Assets, Cluster, ClusterOptions, Extent};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -59,7 +59,7 @@ impl ApiServer {
         let endpoint = Endpoint::new(address.with_context(|| format!("an odd address: {url}"))?, &credentials)?;
 
         let server = Self { cluster, credentials, endpoint };
-        for namespace in [ARGOCD_NAMESPACE, objects::NAMESPACE] {
+        for namespace in [ARGOCD_NAMESPACE, objects::NAMESPACE, objects::ELSEWHERE] {
             let body = objects::namespace(namespace);
             post(&mut server.connect().await?, "/api/v1/namespaces", body).await?;
         }
@@ -98,7 +98,7 @@ impl ApiServer {
             let mut connection = self.connect().await?;
             writers.spawn(async move {
                 for object in share {
-                    post(&mut connection, objects::COLLECTION, object.body()).await?;
+                    post(&mut connection, &object.collection(), object.body()).await?;
                 }
                 anyhow::Ok(())
             });
@@ -116,7 +116,7 @@ impl ApiServer {
 
 /// Creates one object, and reads the answer to its end, so that the connection can be used again.
 async fn post(connection: &mut Connection, path: &str, body: Bytes) -> Result<()> {
-    let (head, mut body) = connection.send(Method::POST, path, body).await?.into_parts();
+    let (head, mut body) = connection.post(path, body).await?.into_parts();
     let mut said = Vec::new();
     while let Some(data) = next_data(&mut body).await? {
         said.extend_from_slice(&data);

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{contestants::Kind, load::Protocol};
+use crate::{
+    contestants::Kind,
+    load::{Encoding, Protocol},
+};
 
 /// Measures ways from a Kubernetes client to kube-apiserver, in turn, in one run: none in between, a chain of two
 /// nginx, and a principal with its agent.
@@ -20,6 +23,8 @@ pub(crate) enum Scenario {
     Get(Get),
     /// A list of many ConfigMaps
     List(List),
+    /// Events of ConfigMaps that change at a steady rate
+    Watch(Watch),
 }
 
 #[derive(Debug, Args)]
@@ -63,7 +68,16 @@ pub(crate) struct List {
     #[arg(long, value_name = "SIZE", default_value = "20000", value_parser = size)]
     pub(crate) size: usize,
 
-    /// How many lists each contestant delivers
+    /// What the list is written in; every encoding is a table
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Encoding::Json, Encoding::Protobuf]
+    )]
+    pub(crate) encoding: Vec<Encoding>,
+
+    /// How many lists each contestant delivers per table
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
 
@@ -72,7 +86,42 @@ pub(crate) struct List {
         long,
         value_enum,
         value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::OursNoFilter]
+        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
+    )]
+    pub(crate) contestants: Vec<Kind>,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Watches at the same time, each on its own connection; every number is a table
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', default_values_t = [1])]
+    pub(crate) watches: Vec<usize>,
+
+    /// Changes per second; 100 if not given, but fewer for more than 10 watches
+    #[arg(long, value_name = "NUMBER", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Size of the value of each ConfigMap
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = size)]
+    pub(crate) size: usize,
+
+    /// How long each contestant's turn takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+
+    /// How many turns each contestant has per table
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// Who takes part
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
     )]
     pub(crate) contestants: Vec<Kind>,
 
@@ -115,6 +164,13 @@ fn size(text: &str) -> Result<usize, String> {
     }
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err("must be a number from 0.01 to 10000".to_owned()),
+    }
+}
+
 /// The API server takes no ConfigMap with more data than this.
 const LARGEST: usize = 1 << 20;
 
@@ -127,6 +183,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rate_is_a_positive_number() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for bad in ["", "0", "-1", "NaN", "inf", "1/s"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p bench -- get|list`.
+//! Benchmarks: `cargo run --release -p bench -- get|list|watch`.
 //!
 //! Each scenario runs all contestants in turn, round by round, in one run on one machine, as separate processes. What
 //! is measured, what is fair and what is not is told in `docs/benchmarks.md`.
@@ -46,6 +46,7 @@ async fn run(scenario: &Scenario) -> Result<()> {
         match scenario {
             Scenario::Get(args) => scenarios::get::run(args).await,
             Scenario::List(args) => scenarios::list::run(args).await,
+            Scenario::Watch(args) => scenarios::watch::run(args).await,
         }
     };
     // Leaving drops what was started.

@@ -42,7 +42,7 @@ pub(crate) struct Memory {
     pub(crate) part: &'static str,
     /// Before the first measurement.
     pub(crate) at_rest: u64,
-    /// The most there ever was.
+    /// The most there ever was, or has been since that was forgotten.
     pub(crate) peak: u64,
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 /// A ConfigMap to create.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConfigMap {
+    namespace: &'static str,
     pub(crate) name: String,
     /// Bytes of its one value. The object as a whole is some 600 bytes larger.
     pub(crate) size: usize,
@@ -17,12 +18,12 @@ pub(crate) struct ConfigMap {
 
 impl ConfigMap {
     pub(crate) fn managed(name: impl Into<String>, size: usize) -> Self {
-        Self { name: name.into(), size, managed: true }
+        Self { namespace: NAMESPACE, name: name.into(), size, managed: true }
     }
 
     pub(crate) fn body(&self) -> Bytes {
-        let name = &self.name;
-        let mark = self.managed.then(|| format!("bench:/ConfigMap:{NAMESPACE}/{name}"));
+        let Self { namespace, name, .. } = self;
+        let mark = self.managed.then(|| format!("bench:/ConfigMap:{namespace}/{name}"));
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -37,7 +38,12 @@ impl ConfigMap {
 
     /// Where it is found.
     pub(crate) fn path(&self) -> String {
-        format!("{COLLECTION}/{}", self.name)
+        format!("{}/{}", self.collection(), self.name)
+    }
+
+    /// Where it is created.
+    pub(crate) fn collection(&self) -> String {
+        collection(self.namespace)
     }
 }
 
@@ -46,20 +52,25 @@ pub(crate) fn ready() -> ConfigMap {
     ConfigMap::managed("ready", 1)
 }
 
-/// The object that a filter must withhold.
+/// The object that a filter must withhold. No list has it: what is listed is managed, all of it.
 pub(crate) fn unmanaged() -> ConfigMap {
-    ConfigMap { name: "unmanaged".to_owned(), size: 1, managed: false }
+    ConfigMap { namespace: ELSEWHERE, name: "unmanaged".to_owned(), size: 1, managed: false }
+}
+
+/// Where the ConfigMaps of a namespace are created and listed.
+pub(crate) fn collection(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
 pub(crate) fn namespace(name: &str) -> Bytes {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }).to_string().into()
 }
 
-/// The namespace of all objects.
+/// The namespace of all that is measured.
 pub(crate) const NAMESPACE: &str = "bench";
 
-/// Where objects are created and listed.
-pub(crate) const COLLECTION: &str = "/api/v1/namespaces/bench/configmaps";
+/// The namespace of what is not managed.
+pub(crate) const ELSEWHERE: &str = "bench-elsewhere";
 
 /// Text such as configuration is. No character of it is escaped in JSON.
 const LINE: &str = "listen = 0.0.0.0, log.level = info, retries = 5, timeout = 30s; ";

@@ -9,14 +9,14 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     f64::midpoint(lower, upper)
 }
 
-/// Latencies in nanoseconds, in order.
+/// Latencies in nanoseconds, in order. What is a difference between two may be negative.
 #[derive(Debug)]
-pub(crate) struct Latencies(Vec<u64>);
+pub(crate) struct Latencies(Vec<i64>);
 
 // === impl Latencies ===
 
 impl Latencies {
-    pub(crate) fn new(mut nanoseconds: Vec<u64>) -> Self {
+    pub(crate) fn new(mut nanoseconds: Vec<i64>) -> Self {
         nanoseconds.sort_unstable();
         Self(nanoseconds)
     }

@@ -11,16 +11,15 @@ mod ours;
 use std::{fmt, net::TcpListener, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use clap::ValueEnum;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     accounting::{Part, Usage},
     apiserver::ApiServer,
-    load::{Endpoint, Protocol, fetch_whole},
+    load::{Encoding, Endpoint, Protocol, fetch_whole},
     objects,
     pki::Pki,
     process::Process,
@@ -111,10 +110,15 @@ impl Contestant {
         self.at_rest.iter().map(|(part, _)| part)
     }
 
+    /// Makes the most memory that there ever was what there is now.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        self.parts().try_for_each(Part::forget_peak)
+    }
+
     /// Fails unless the filter, whose cost is to be measured, is at work.
     async fn withholds(&self, path: &str) -> Result<()> {
         let mut connection = self.endpoint.connect(Protocol::Http1).await?;
-        let status = connection.send(Method::GET, path, Bytes::new()).await?.status();
+        let status = connection.get(path, Encoding::Json).await?.status();
         if status != StatusCode::NOT_FOUND {
             bail!("{} answers {status} where an object is not managed", self.kind);
         }
@@ -129,7 +133,7 @@ impl Contestant {
             }
             let attempt = async {
                 let mut connection = self.endpoint.connect(Protocol::Http1).await?;
-                fetch_whole(&mut connection, path).await
+                fetch_whole(&mut connection, path, Encoding::Json).await
             };
             let Err(error) = timeout(ATTEMPT_TIMEOUT, attempt).await.context("no answer").flatten() else { break };
             if Instant::now() >= deadline {

@@ -4,7 +4,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use clap::ValueEnum;
+use http::{HeaderValue, Request, Response, header, request::Builder};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -26,6 +27,16 @@ pub(crate) enum Protocol {
     Http1,
     #[serde(rename = "HTTP/2")]
     Http2,
+}
+
+/// How objects are written on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Encoding {
+    /// What kubectl and Argo CD ask for
+    Json,
+    /// What Go clients of built-in kinds ask for
+    Protobuf,
 }
 
 /// Where a contestant listens, and what authenticates the client there.
@@ -58,6 +69,26 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+        })
+    }
+}
+
+// === impl Encoding ===
+
+impl Encoding {
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/json",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf",
+        })
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON",
+            Self::Protobuf => "protobuf",
         })
     }
 }
@@ -127,24 +158,38 @@ impl Endpoint {
 // === impl Connection ===
 
 impl Connection {
+    /// Asks for what is there.
+    pub(crate) async fn get(&mut self, path: &str, accept: Encoding) -> Result<Response<Incoming>> {
+        self.send(Request::get(path), accept, Bytes::new()).await
+    }
+
+    /// Creates an object.
+    pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, Encoding::Json.media_type());
+        self.send(request, Encoding::Json, body).await
+    }
+
+    /// Changes an object by a merge patch (RFC 7386).
+    pub(crate) async fn patch(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let media_type = HeaderValue::from_static("application/merge-patch+json");
+        let request = Request::patch(path).header(header::CONTENT_TYPE, media_type);
+        self.send(request, Encoding::Json, body).await
+    }
+
     /// Sends a request and waits for the headers of its answer; the body follows as it is read.
-    pub(crate) async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
-        let mut request = Request::builder().method(method);
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        request = request.header(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let body = Full::new(body);
+    async fn send(&mut self, request: Builder, accept: Encoding, body: Bytes) -> Result<Response<Incoming>> {
+        let mut request =
+            request.header(header::ACCEPT, accept.media_type()).body(Full::new(body)).context("a request")?;
         match &mut self.sender {
             Sender::Http1(sender) => {
-                let request =
-                    request.uri(path).header(header::HOST, &self.authority).body(body).context("a request")?;
+                let host = HeaderValue::from_str(&self.authority).context("a host")?;
+                request.headers_mut().insert(header::HOST, host);
                 sender.ready().await.context("the connection was closed")?;
                 sender.send_request(request).await.context("waiting for an answer")
             }
             Sender::Http2(sender) => {
-                let uri = format!("https://{}{path}", self.authority);
-                let request = request.uri(uri).body(body).context("a request")?;
+                let uri = format!("https://{}{}", self.authority, request.uri());
+                *request.uri_mut() = uri.parse().context("an address")?;
                 sender.ready().await.context("the connection was closed")?;
                 sender.send_request(request).await.context("waiting for an answer")
             }

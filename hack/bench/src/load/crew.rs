@@ -67,11 +67,11 @@ async fn client(
     path: String,
     expected: Expected,
     end: Instant,
-) -> Result<(Connection, Vec<u64>)> {
+) -> Result<(Connection, Vec<i64>)> {
     let mut latencies = Vec::new();
     while Instant::now() < end {
         let fetched = fetch(&mut connection, &path, &expected).await?;
-        latencies.push(u64::try_from(fetched.total.as_nanos()).unwrap_or(u64::MAX));
+        latencies.push(i64::try_from(fetched.total.as_nanos()).unwrap_or(i64::MAX));
     }
     Ok((connection, latencies))
 }

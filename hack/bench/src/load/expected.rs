@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
+use super::{connection::Encoding, protobuf};
+
 /// The body that every contestant must deliver. Made from an answer of the API server itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
@@ -13,35 +15,55 @@ pub(crate) struct Expected {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Object,
-    List,
+    /// A list. `left` is how much there is from its first item on by its own account, where it gives one.
+    List {
+        encoding: Encoding,
+        left: Option<u64>,
+    },
 }
 
 /// One answer, as far as it has been read.
 #[derive(Debug)]
 pub(crate) struct Check<'a> {
+    kind: Kind,
     rest: &'a [u8],
     /// A list's beginning, until its items begin.
     head: Option<Vec<u8>>,
 }
 
+/// Where the items of a list begin.
+#[derive(Debug, PartialEq)]
+pub(super) struct Items {
+    pub(super) at: usize,
+    pub(super) left: Option<u64>,
+}
+
 // === impl Expected ===
 
 impl Expected {
-    /// An object: every byte counts.
+    /// An object in JSON: every byte counts.
     pub(crate) fn object(body: Bytes) -> Self {
         Self { kind: Kind::Object, body }
     }
 
-    /// A list: every byte counts from its items on. What is before them holds the resource version of the moment, and
-    /// that moves on by itself.
-    pub(crate) fn list(mut body: Bytes) -> Result<Self> {
-        let start = items(&body).context("a list without items")?;
-        Ok(Self { kind: Kind::List, body: body.split_off(start) })
+    /// A list: every byte counts from its items on, and in protobuf also how long it says that it is. What else is
+    /// before them holds the resource version of the moment, and that moves on by itself.
+    pub(crate) fn list(mut body: Bytes, encoding: Encoding) -> Result<Self> {
+        let Items { at, left } = items(&body, encoding)?.context("a list without items")?;
+        Ok(Self { kind: Kind::List { encoding, left }, body: body.split_off(at) })
+    }
+
+    /// What to ask for.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self.kind {
+            Kind::Object => Encoding::Json,
+            Kind::List { encoding, .. } => encoding,
+        }
     }
 
     pub(crate) fn check(&self) -> Check<'_> {
-        let head = (self.kind == Kind::List).then(Vec::new);
-        Check { rest: &self.body, head }
+        let head = (self.kind != Kind::Object).then(Vec::new);
+        Check { kind: self.kind, rest: &self.body, head }
     }
 }
 
@@ -50,15 +72,20 @@ impl Expected {
 impl Check<'_> {
     /// Takes the next bytes of the answer.
     pub(crate) fn feed(&mut self, data: &[u8]) -> Result<()> {
-        let Some(head) = &mut self.head else { return self.compare(data) };
+        let (Kind::List { encoding, left }, Some(head)) = (self.kind, &mut self.head) else {
+            return self.compare(data);
+        };
         head.extend_from_slice(data);
-        let Some(start) = items(head) else {
+        let Some(found) = items(head, encoding)? else {
             if head.len() > LONGEST_HEAD {
                 bail!("no items in the first {LONGEST_HEAD} bytes of a list");
             }
             return Ok(());
         };
-        let items = head.split_off(start);
+        if found.left != left {
+            bail!("the list says that {:?} bytes of it follow, where the API server's says {left:?}", found.left);
+        }
+        let items = head.split_off(found.at);
         self.head = None;
         self.compare(&items)
     }
@@ -77,8 +104,15 @@ impl Check<'_> {
     }
 }
 
-fn items(body: &[u8]) -> Option<usize> {
-    body.windows(ITEMS.len()).position(|window| window == ITEMS)
+/// The beginning of the items, once it is there.
+fn items(body: &[u8], encoding: Encoding) -> Result<Option<Items>> {
+    match encoding {
+        Encoding::Json => {
+            let at = body.windows(ITEMS.len()).position(|window| window == ITEMS);
+            Ok(at.map(|at| Items { at, left: None }))
+        }
+        Encoding::Protobuf => protobuf::items(body),
+    }
 }
 
 const ITEMS: &[u8] = br#""items":["#;
@@ -102,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_list_is_the_same_at_another_resource_version_and_in_other_chunks() {
-        let expected = Expected::list(Bytes::from_static(LIST)).unwrap();
+        let expected = Expected::list(Bytes::from_static(LIST), Encoding::Json).unwrap();
         let later = br#"{"kind":"ConfigMapList","metadata":{"resourceVersion":"100"},"items":[{"a":1}]}"#;
         read(&expected, &[later]).unwrap();
         for cut in 0..later.len() {
@@ -113,14 +147,35 @@ mod tests {
 
     #[test]
     fn a_changed_missing_or_added_byte_is_noticed() {
-        let list = Expected::list(Bytes::from_static(LIST)).unwrap();
+        let list = Expected::list(Bytes::from_static(LIST), Encoding::Json).unwrap();
         read(&list, &[br#"{"items":[{"a":2}]}"#]).unwrap_err();
         read(&list, &[br#"{"items":[{"a":1}]"#]).unwrap_err();
         read(&list, &[br#"{"items":[{"a":1}]} "#]).unwrap_err();
         read(&list, &[&[b'x'; LONGEST_HEAD + 1]]).unwrap_err();
         read(&list, &[]).unwrap_err();
+        assert_eq!(list.encoding(), Encoding::Json);
         let object = Expected::object(Bytes::from_static(b"{}"));
         read(&object, &[b"{", b"}"]).unwrap();
         read(&object, &[b"{"]).unwrap_err();
+    }
+
+    #[test]
+    fn a_protobuf_list_must_be_as_long_as_it_says() {
+        let list = |version: &str, longer: u8| {
+            let meta = [&[0x0a, 2 + version.len() as u8, 0x12, version.len() as u8], version.as_bytes()].concat();
+            let items = [0x12, 3, b'a', b'b', b'c', 0x12, 1, b'd'];
+            let length = (meta.len() + items.len()) as u8 + longer;
+            [b"k8s\0\x0a\x02\x0a\x00\x12".as_slice(), &[length], &meta, &items, &[0x1a, 0]].concat()
+        };
+        let expected = Expected::list(list("99", 0).into(), Encoding::Protobuf).unwrap();
+        assert_eq!(expected.encoding(), Encoding::Protobuf);
+        let later = list("100", 0);
+        for cut in 0..later.len() {
+            let (one, two) = later.split_at(cut);
+            read(&expected, &[one, two]).unwrap();
+            read(&expected, &[one]).unwrap_err();
+        }
+        read(&expected, &[&list("100", 1)]).unwrap_err();
+        read(&expected, &[b"k9s\0"]).unwrap_err();
     }
 }

@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use hyper::body::{Body, Incoming};
 use std::{future::poll_fn, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
-use super::{connection::Connection, expected::Expected};
+use super::{
+    connection::{Connection, Encoding},
+    expected::Expected,
+};
 
 /// How long an answer took.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +29,7 @@ pub(crate) async fn fetch(connection: &mut Connection, path: &str, expected: &Ex
     let mut first_byte = None;
     let mut bytes = 0;
     let mut check = expected.check();
-    let mut body = open(connection, path).await?;
+    let mut body = open(connection, path, expected.encoding()).await?;
     while let Some(data) = next_data(&mut body).await? {
         first_byte.get_or_insert_with(|| start.elapsed());
         bytes += data.len() as u64;
@@ -38,8 +41,8 @@ pub(crate) async fn fetch(connection: &mut Connection, path: &str, expected: &Ex
 }
 
 /// Fetches a path whose answer will be what others are compared with. It is kept whole, as a yardstick must be.
-pub(crate) async fn fetch_whole(connection: &mut Connection, path: &str) -> Result<Bytes> {
-    let mut body = open(connection, path).await?;
+pub(crate) async fn fetch_whole(connection: &mut Connection, path: &str, encoding: Encoding) -> Result<Bytes> {
+    let mut body = open(connection, path, encoding).await?;
     let mut whole = Vec::new();
     while let Some(data) = next_data(&mut body).await? {
         whole.extend_from_slice(&data);
@@ -47,8 +50,9 @@ pub(crate) async fn fetch_whole(connection: &mut Connection, path: &str) -> Resu
     Ok(whole.into())
 }
 
-async fn open(connection: &mut Connection, path: &str) -> Result<Incoming> {
-    let answer = connection.send(Method::GET, path, Bytes::new()).await?;
+/// Asks for something that is there. Its body follows.
+pub(super) async fn open(connection: &mut Connection, path: &str, encoding: Encoding) -> Result<Incoming> {
+    let answer = connection.get(path, encoding).await?;
     let status = answer.status();
     let mut body = answer.into_body();
     if status != StatusCode::OK {

@@ -5,10 +5,15 @@
 
 mod connection;
 mod crew;
+mod editor;
 mod expected;
 mod fetch;
+mod protobuf;
+mod watch;
 
-pub(crate) use connection::{Connection, Endpoint, Protocol};
+pub(crate) use connection::{Connection, Encoding, Endpoint, Protocol};
 pub(crate) use crew::Crew;
+pub(crate) use editor::Editor;
 pub(crate) use expected::Expected;
 pub(crate) use fetch::{Fetch, fetch, fetch_whole, next_data};
+pub(crate) use watch::{Sight, State, Watchers};

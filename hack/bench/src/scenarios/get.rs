@@ -9,7 +9,7 @@ use super::{Row, by_part, mebibytes, of, others};
 use crate::{
     args,
     contestants::{Contestant, Kind},
-    load::{Crew, Expected, Protocol, fetch_whole},
+    load::{Crew, Encoding, Expected, Protocol, fetch_whole},
     meter::{Cost, Memory, Meter},
     objects::ConfigMap,
     report::Report,
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
         let object = ConfigMap::managed(format!("value-{size}"), size);
         stage.api_server.create(vec![object.clone()]).await?;
         let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
-        let body = fetch_whole(&mut connection, &object.path()).await?;
+        let body = fetch_whole(&mut connection, &object.path(), Encoding::Json).await?;
         for &clients in &args.clients {
             let comparison = Comparison {
                 value_bytes: size,

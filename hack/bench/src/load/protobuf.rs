@@ -1,0 +1,61 @@
+//! Where the items begin in a list in Kubernetes protobuf.
+//!
+//! Four magic bytes, then a `runtime.Unknown` whose field 2 is the list; of the list, field 1 is the metadata and every
+//! field 2 is an item.
+
+use anyhow::{Result, bail};
+
+use super::expected::Items;
+
+/// The first item's place, once all before it is there, and how many bytes there are from it until the list's end.
+pub(super) fn items(body: &[u8]) -> Result<Option<Items>> {
+    let Some(mut rest) = body.get(MAGIC.len()..) else { return Ok(None) };
+    if !body.starts_with(MAGIC) {
+        bail!("the answer is no Kubernetes protobuf");
+    }
+    // Bytes of the list from here on, once it has begun.
+    let mut list = None;
+    loop {
+        let here = rest;
+        let Some((tag, length)) = tag(&mut rest).zip(varint(&mut rest)) else { return Ok(None) };
+        match (list, tag) {
+            (None, WITHIN) => list = Some(length),
+            (Some(left), WITHIN) => return Ok(Some(Items { at: body.len() - here.len(), left: Some(left) })),
+            (_, ABOUT) => {
+                let Some(behind) = usize::try_from(length).ok().and_then(|length| rest.get(length..)) else {
+                    return Ok(None);
+                };
+                rest = behind;
+                list = list.map(|left| left.saturating_sub((here.len() - rest.len()) as u64));
+            }
+            _ => bail!("a field of tag {tag} before the items of a list"),
+        }
+    }
+}
+
+fn tag(input: &mut &[u8]) -> Option<u8> {
+    let (&tag, rest) = input.split_first()?;
+    *input = rest;
+    Some(tag)
+}
+
+fn varint(input: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let (&byte, rest) = input.split_first()?;
+        *input = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Field 1: the type in the envelope, the metadata in the list.
+const ABOUT: u8 = 0x0a;
+
+/// Field 2: the list in the envelope, an item in the list.
+const WITHIN: u8 = 0x12;
