@@ -1,0 +1,4 @@
+//! `fuzz::json_list` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::json_list(data));
