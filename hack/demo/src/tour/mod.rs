@@ -6,6 +6,7 @@ pub(crate) mod own;
 pub(crate) mod sample;
 mod step;
 mod timing;
+mod watched;
 
 use anyhow::Result;
 pub(crate) use step::Step;

@@ -50,7 +50,7 @@ pub(crate) async fn run(tour: &mut Tour<'_>, ways: &Ways, object: Option<&Object
 /// The commands that a reader may go on with.
 pub(crate) fn ideas() -> Vec<(String, &'static str)> {
     vec![
-        ("kubectl get application NAME -n argocd".to_owned(), "what Argo CD manages, if it is there"),
+        ("kubectl get deployments,pods -A".to_owned(), "what Argo CD manages, if it is there"),
         (format!("kubectl --context={EVERYTHING} get pods -A"), "everything; writes would go through, too"),
     ]
 }

@@ -1,18 +1,19 @@
-//! The tour of the sample cluster: reads, streams, writes, refusals; then everything, without the filter.
+//! The tour of the sample cluster: what Argo CD manages, read, streamed, changed and watched; then everything, without
+//! the filter.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use envtest::Cluster;
-use envtest::sample::{DEPLOYMENT, NAMESPACE, UNTRACKED_NAMESPACE};
-use tokio::time::{Instant, sleep};
+use envtest::sample::{APPLICATION, DEPLOYMENT, NAMESPACE, UNTRACKED_NAMESPACE};
+use tokio::time::Instant;
 
 use super::timing::{self, Way};
-use super::{Step, Tour};
-use crate::kubectl::Kubectl;
+use super::{Step, Tour, watched};
+use crate::kubectl::{Kubectl, Output};
 use crate::tunnel::EVERYTHING;
 
 /// The ways to the cluster.
@@ -29,7 +30,7 @@ pub(crate) struct Ways {
 /// Runs it.
 pub(crate) async fn run(tour: &mut Tour<'_>, ways: &Ways, cluster: &Cluster, timed: &[Way]) {
     let Ways { managed, everything, direct } = ways;
-    // `kubectl logs deployment/x` would pick a pod by a list, which the filter does not show.
+    // One whose log is known: which one `kubectl logs deployment/x` picks is for kubectl to choose.
     let pod = &pod_names(direct).await.ok().and_then(|names| names.into_iter().next()).unwrap_or_default();
 
     tour.step("kubectl asks the principal, the workload cluster answers", async |step| {
@@ -39,19 +40,10 @@ pub(crate) async fn run(tour: &mut Tour<'_>, ways: &Ways, cluster: &Cluster, tim
         Ok(())
     })
     .await;
-    tour.step("what Argo CD deployed: by its tracking mark, or owned by what carries one", async |step| {
-        step.ok(managed, &["get", "deployment", DEPLOYMENT, "-n", NAMESPACE]).await?.says("2/2")?;
-        step.ok(managed, &["get", "pod", pod, "-n", NAMESPACE, "-o", "wide"]).await?.says("Running")?;
-        Ok(())
-    })
-    .await;
-    tour.step("a pod in detail, its events too", async |step| {
-        let output = step.ok(managed, &["describe", "pod", pod, "-n", NAMESPACE]).await?;
-        output.says("Controlled By:  ReplicaSet/guestbook-ui-")?.says("Events:")?;
-        Ok(())
-    })
-    .await;
-    tour.step("its log, followed: lines arrive when they are written", async |step| {
+    tour.step("a list: what Argo CD tracks, what that owns, and nothing else", async |step| list(step, ways).await)
+        .await;
+    tour.step("what happened to it: the events of all that is shown", async |step| events(step, managed).await).await;
+    tour.step("a pod's log, followed: lines arrive when they are written", async |step| {
         follow_log(step, managed, pod, log_of(cluster, pod)).await
     })
     .await;
@@ -77,50 +69,36 @@ pub(crate) async fn run(tour: &mut Tour<'_>, ways: &Ways, cluster: &Cluster, tim
         Ok(())
     })
     .await;
-    tour.step("more pods, made by the cluster's own controllers", async |step| {
-        let before = pod_names(direct).await?;
-        step.ok(managed, &["scale", "deployment", DEPLOYMENT, "-n", NAMESPACE, "--replicas=4"])
-            .await?
-            .says("scaled")?;
-        let new = new_pods(direct, &before, 2).await?;
-        let args =
-            ["get", "pod", "-n", NAMESPACE].into_iter().chain(new.iter().map(String::as_str)).collect::<Vec<_>>();
-        let output = step.ok(managed, &args).await?;
-        for name in &new {
-            output.says(name)?;
-        }
-        Ok(())
+    tour.step("a watch: what is managed as it comes and goes", async |step| watched::scaled(step, ways).await).await;
+    tour.step("and as it becomes managed: the mark taken off, and put on again", async |step| {
+        watched::marked(step, ways).await
     })
     .await;
     tour.step("what Argo CD does not track is not there", async |step| {
+        step.ok(managed, &["get", "configmaps,secrets", "-n", UNTRACKED_NAMESPACE])
+            .await?
+            .says("No resources found")?;
         let get = ["get", "secret", UNTRACKED, "-n", UNTRACKED_NAMESPACE];
         step.exits(1, managed, &get).await?.says(NOT_MANAGED)?;
         step.exits(1, managed, &["delete", "configmap", UNTRACKED, "-n", UNTRACKED_NAMESPACE])
             .await?
             .says(NOT_MANAGED)?;
         step.say("the cluster itself still has both:");
-        step.ok(
-            direct,
-            &["get", "configmap,secret", "--field-selector=metadata.name=untracked", "-n", UNTRACKED_NAMESPACE],
-        )
-        .await?
-        .says("configmap/untracked")?
-        .says("secret/untracked")?;
+        let args = ["get", "configmaps,secrets", "-n", UNTRACKED_NAMESPACE];
+        step.ok(direct, &args).await?.says("configmap/untracked")?.says("secret/untracked")?;
         Ok(())
     })
     .await;
-    tour.step("the same cluster through the other agent, without the filter: lists", async |step| {
-        step.ok(everything, &["get", "pods", "-A"]).await?.says(pod)?.says(UNTRACKED_NAMESPACE)?;
-        step.ok(everything, &["get", "secret", UNTRACKED, "-n", UNTRACKED_NAMESPACE]).await?.says("Opaque")?;
-        let args = ["get", "deployments,replicasets,services,configmaps", "-A", "-o", "name"];
+    tour.step("the same cluster through the other agent, without the filter: everything", async |step| {
+        step.ok(everything, &["get", "pods", "-A"]).await?.says(NAMESPACE)?.says(UNTRACKED_NAMESPACE)?;
+        let args = ["get", KINDS, "-A", "-o", "name"];
         let (through, expected) = (everything.run(&args, None).await?, direct.run(&args, None).await?);
         through.exits(0)?;
         ensure!(through.stdout == expected.stdout, "the lists differ from direct: {:?}", through.stdout);
-        step.note(format!("{} objects of 4 kinds as direct", through.stdout.lines().count()));
+        step.note(format!("{} objects of 5 kinds as direct", through.stdout.lines().count()));
         Ok(())
     })
     .await;
-    tour.step("and a watch: events as they happen", async |step| watch(step, ways).await).await;
     tour.step("what the way through the tunnel costs", async |step| {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG}");
         timing::compare(step, timed, &path).await
@@ -131,12 +109,44 @@ pub(crate) async fn run(tour: &mut Tour<'_>, ways: &Ways, cluster: &Cluster, tim
 /// The commands that a reader may go on with.
 pub(crate) fn ideas() -> Vec<(String, &'static str)> {
     vec![
-        (format!("kubectl get deployment {DEPLOYMENT} -n {NAMESPACE} -o yaml"), "what Argo CD manages"),
+        ("kubectl get pods -A -w".to_owned(), "what Argo CD manages, live"),
         (format!("kubectl get secret {UNTRACKED} -n {UNTRACKED_NAMESPACE}"), "what it does not: refused"),
         (format!("kubectl --context={EVERYTHING} get pods -A -w"), "everything, live"),
-        (format!("kubectl --context={EVERYTHING} exec -it deploy/{DEPLOYMENT} -n {NAMESPACE} -- sh"), "a shell"),
+        (format!("kubectl exec -it deploy/{DEPLOYMENT} -n {NAMESPACE} -- sh"), "a shell"),
         (format!("kubectl scale deployment {DEPLOYMENT} -n {NAMESPACE} --replicas=3"), "a change"),
     ]
+}
+
+async fn list(step: &Step<'_>, ways: &Ways) -> Result<()> {
+    let table = step.ok(&ways.managed, &["get", KINDS, "-A"]).await?;
+    let args = ["get", KINDS, "-A", "-o", "name"];
+    let (shown, all) = (ways.managed.run(&args, None).await?, ways.direct.run(&args, None).await?);
+    shown.exits(0)?;
+    all.exits(0)?;
+    // So the application's objects are called, and no others.
+    let expected = all.stdout.lines().filter(|name| name.contains(APPLICATION)).collect::<Vec<_>>();
+    ensure!(shown.stdout.lines().eq(expected.iter().copied()), "expected {expected:?}, not {:?}", shown.stdout);
+    let shown = rows(&table);
+    ensure!(shown.len() == expected.len(), "expected {} rows, not {}", expected.len(), shown.len());
+    let (all, expected) = (all.stdout.lines().count(), expected.len());
+    ensure!(all > expected, "the cluster has nothing else");
+    step.note(format!("{expected} of the {all} objects of these kinds"));
+    Ok(())
+}
+
+async fn events(step: &Step<'_>, managed: &Kubectl) -> Result<()> {
+    let described = step.ok(managed, &["describe", "deployment", DEPLOYMENT, "-n", NAMESPACE]).await?;
+    described.says("NewReplicaSet:   guestbook-ui-")?.says("ScalingReplicaSet")?;
+    let all = step.ok(managed, &["get", "events", "-A"]).await?;
+    all.says("deployment/guestbook-ui")?.says("replicaset/guestbook-ui-")?;
+    let strange = rows(&all).into_iter().find(|row| !row.starts_with(NAMESPACE));
+    ensure!(strange.is_none(), "an event of something else: {strange:?}");
+    Ok(())
+}
+
+/// What a table holds, whichever kinds are in it.
+fn rows(table: &Output) -> Vec<&str> {
+    table.stdout.lines().filter(|line| !line.is_empty() && !line.starts_with("NAMESPACE ")).collect()
 }
 
 async fn follow_log(step: &Step<'_>, managed: &Kubectl, pod: &str, log: PathBuf) -> Result<()> {
@@ -156,30 +166,13 @@ async fn follow_log(step: &Step<'_>, managed: &Kubectl, pod: &str, log: PathBuf)
     Ok(())
 }
 
-async fn watch(step: &Step<'_>, ways: &Ways) -> Result<()> {
-    let args = ["get", "pods", "-n", NAMESPACE, "-w", "--output-watch-events"];
-    let mut follow = step.follow(&ways.everything, &args)?;
-    // What is there comes first; the last pod by name ends it.
-    let mut known = pod_names(&ways.direct).await?;
-    known.sort();
-    let last = known.last().context("no pods")?.clone();
-    follow.until("the pods that are there", |line| line.contains(&last)).await?;
-    let scale = ["scale", "deployment", DEPLOYMENT, "-n", NAMESPACE, "--replicas=2"];
-    let started = Instant::now();
-    step.ok(&ways.managed, &scale).await?.says("scaled")?;
-    for _ in 0..2 {
-        follow.until("a pod's end", |line| line.starts_with("DELETED")).await?;
-    }
-    step.note(format!("both pods seen to end {} ms after the command", started.elapsed().as_millis()));
-    follow.interrupt().await
-}
-
 /// Where the node's kubelet reads the log of the pod's container.
 fn log_of(cluster: &Cluster, pod: &str) -> PathBuf {
     cluster.kubelet_dir().join(format!("{NAMESPACE}_{pod}_{DEPLOYMENT}.log"))
 }
 
-async fn pod_names(direct: &Kubectl) -> Result<Vec<String>> {
+/// The running pods of the application.
+pub(super) async fn pod_names(direct: &Kubectl) -> Result<Vec<String>> {
     let args = [
         "get",
         "pods",
@@ -193,28 +186,8 @@ async fn pod_names(direct: &Kubectl) -> Result<Vec<String>> {
     Ok(output.stdout.split_whitespace().map(str::to_owned).collect())
 }
 
-/// The running pods that were not there before, as soon as there are so many.
-async fn new_pods(direct: &Kubectl, before: &[String], count: usize) -> Result<Vec<String>> {
-    let deadline = Instant::now() + PODS_TIMEOUT;
-    loop {
-        let mut names = pod_names(direct).await?;
-        names.retain(|name| !before.contains(name));
-        if names.len() >= count {
-            return Ok(names);
-        }
-        if Instant::now() >= deadline {
-            bail!("{} new pods after {PODS_TIMEOUT:?}, expected {count}", names.len());
-        }
-        sleep(PODS_POLL).await;
-    }
-}
-
+/// Kinds of which the application has objects, and others have, too.
+const KINDS: &str = "deployments,replicasets,pods,services,configmaps";
 const CONFIG: &str = "guestbook-config";
 const UNTRACKED: &str = "untracked";
 const NOT_MANAGED: &str = "resource not managed by app";
-
-/// Pods take a second or two from the command to Running.
-const PODS_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often they are counted.
-const PODS_POLL: Duration = Duration::from_millis(200);

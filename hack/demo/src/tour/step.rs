@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::kubectl::{Follow, Kubectl, Output};
 use crate::screen::{Look, Screen};
@@ -22,6 +22,7 @@ pub(crate) struct Step<'a> {
 pub(crate) struct Followed<'a> {
     screen: &'a Screen,
     follow: Follow,
+    hidden: Option<&'static str>,
 }
 
 // === impl Step ===
@@ -58,12 +59,14 @@ impl<'a> Step<'a> {
             None => line,
         });
         let output = kubectl.run(args, input).await?;
-        let lines = output.lines().collect::<Vec<_>>();
-        for line in lines.iter().take(SHOWN_LINES) {
-            self.output(line);
-        }
-        if let Some(more) = lines.len().checked_sub(SHOWN_LINES).filter(|more| *more > 0) {
-            self.output(&format!("... {more} more lines"));
+        let count = output.lines().count();
+        let left_out = count.saturating_sub(SHOWN_FIRST + SHOWN_LAST);
+        for (number, line) in output.lines().enumerate() {
+            if left_out == 0 || number < SHOWN_FIRST || number >= SHOWN_FIRST + left_out {
+                self.output(line);
+            } else if number == SHOWN_FIRST {
+                self.output(&format!("... {left_out} more lines ..."));
+            }
         }
         if let Some(code) = output.code.filter(|code| *code != 0) {
             self.output(&format!("(exit code {code})"));
@@ -75,7 +78,7 @@ impl<'a> Step<'a> {
     /// Starts a command that goes on.
     pub(crate) fn follow(&self, kubectl: &Kubectl, args: &[&str]) -> Result<Followed<'a>> {
         self.command(&kubectl.line(args));
-        Ok(Followed { screen: self.screen, follow: kubectl.follow(args)? })
+        Ok(Followed { screen: self.screen, follow: kubectl.follow(args)?, hidden: None })
     }
 
     /// Says between the commands what the reader sees next.
@@ -114,16 +117,25 @@ impl<'a> Step<'a> {
 // === impl Followed ===
 
 impl Followed<'_> {
+    /// From now on a line with this in it is an error.
+    pub(crate) fn never(mut self, hidden: &'static str) -> Self {
+        self.hidden = Some(hidden);
+        self
+    }
+
     /// Shows lines until one is what `wanted` looks for, and returns it.
     pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         for _ in 0..FOLLOWED_LINES {
             let line = self.follow.next().await.with_context(|| format!("waiting for {what}"))?;
             self.screen.line(indented(self.screen, &line));
+            if let Some(hidden) = self.hidden.filter(|hidden| line.contains(hidden)) {
+                bail!("{hidden:?} is not to be seen here");
+            }
             if wanted(&line) {
                 return Ok(line);
             }
         }
-        anyhow::bail!("{FOLLOWED_LINES} lines, and none is {what}")
+        bail!("{FOLLOWED_LINES} lines, and none is {what}")
     }
 
     /// Ends it as a user would.
@@ -142,8 +154,11 @@ fn indented(screen: &Screen, line: &str) -> String {
     format!("    {}", screen.paint(Look::Dim, line))
 }
 
-/// More of a command's output says nothing more.
-const SHOWN_LINES: usize = 12;
+/// How much of a long output is shown: what it begins with says what it is.
+const SHOWN_FIRST: usize = 11;
+
+/// The events of an object come last.
+const SHOWN_LAST: usize = 4;
 
 /// Wide tables fit, annotations with a whole manifest inside do not.
 const SHOWN_WIDTH: usize = 150;
