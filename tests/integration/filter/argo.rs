@@ -108,7 +108,7 @@ async fn what_argo_cds_own_objects_own_is_managed() {
     scene.door.ask(get(&path)).await.expect_status(200);
 }
 
-fn application(namespace: &str, name: &str, destination: &str) -> Value {
+pub(super) fn application(namespace: &str, name: &str, destination: &str) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": name, "namespace": namespace},

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{mixed::owned, watches::mark};
 
 /// A scene with an application called `shop`, and one of the same kind that nothing may ever say a word of: `secretive`.
-async fn application(name: &str) -> Scene {
+pub(super) async fn application(name: &str) -> Scene {
     let scene = Scene::filtered(name).await;
     for (app, is_tracked) in [("shop", true), ("secretive", false)] {
         scene.deployment(app, 2, is_tracked).await;
@@ -30,7 +30,7 @@ async fn application(name: &str) -> Scene {
 }
 
 /// What kubectl says, on both outputs, which must not be about what is not managed.
-async fn say(kubectl: &Kubectl, args: &[&str]) -> String {
+pub(super) async fn say(kubectl: &Kubectl, args: &[&str]) -> String {
     let output = kubectl.run(args).await;
     let said = format!("{}{}", output.text(), output.stderr);
     assert_eq!(output.code, Some(0), "kubectl {args:?}: {said}");

@@ -9,6 +9,7 @@ mod event_lists;
 mod events;
 mod hidden;
 mod kubectl;
+mod kubectl_commands;
 mod list_permissions;
 mod listed_argo;
 mod lists;
