@@ -145,7 +145,9 @@ async fn every_command_on_what_is_hidden_is_refused_and_changes_nothing() {
         &["delete", "namespace", namespace],
     ] {
         let said = kubectl.fails(args).await;
-        assert!(said.contains("resource not managed by app"), "kubectl {args:?}: {said}");
+        // kubectl 1.30 forgets the error of the one object that it was to scale, missing ones' too.
+        let forgotten = args[0] == "scale" && said == "error: no objects passed to scale\n";
+        assert!(forgotten || said.contains("resource not managed by app"), "kubectl {args:?}: {said}");
     }
     // It is created, as far as kubectl can know; the API server does not let it be.
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "secretive"}, "data": {"a": "c"}});
