@@ -1,6 +1,6 @@
 //! What watches through the filter tell while they run, of the application and of nothing else.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use envtest::sample::{APPLICATION, DEPLOYMENT, NAMESPACE, UNTRACKED_DEPLOYMENT, UNTRACKED_NAMESPACE};
 use tokio::time::Instant;
 
@@ -35,23 +35,33 @@ pub(super) async fn scaled(step: &Step<'_>, ways: &Ways) -> Result<()> {
     scale_untracked(step, ways, "--replicas=1").await
 }
 
-/// The Deployment loses the mark and gets it back; its pods go with it, though nothing happens to them.
+/// The Deployment loses the mark and gets it back; its pods go and come with it, though nothing happens to them.
 pub(super) async fn marked(step: &Step<'_>, ways: &Ways) -> Result<()> {
     let args = ["get", "deployments", "-A", "-w", "--output-watch-events"];
     let mut deployments = step.follow(&ways.managed, &args)?.never(UNTRACKED_NAMESPACE);
     deployments.until("the Deployment", |line| line.contains(DEPLOYMENT)).await?;
     let mut pods = follow_pods(step, ways).await?;
 
-    let annotate = async |mark: &str| {
-        let args = ["annotate", "deployment", DEPLOYMENT, "-n", NAMESPACE, mark];
+    let annotate = async |[kind, which]: [&str; 2], mark: &str| {
+        let args = ["annotate", kind, which, "-n", NAMESPACE, mark];
         step.ok(&ways.everything, &args).await?.says("annotated").map(drop)
     };
-    annotate(&format!("{MARK}-")).await?;
-    let left = told(&mut deployments, &mut pods, "DELETED").await;
-    // Whatever was seen: the steps that follow need it.
-    annotate(&format!("{MARK}={APPLICATION}:apps/Deployment:{NAMESPACE}/{DEPLOYMENT}")).await?;
+    let (deployment, no_mark) = (["deployment", DEPLOYMENT], format!("{MARK}-"));
+    annotate(deployment, &no_mark).await?;
+    let left = async {
+        deployments.until("its end", |line| line.starts_with("DELETED")).await?;
+        // The Deployment's controller copies annotations, and leaves the copy where the original is gone.
+        step.say("its ReplicaSet has a copy of the mark; without that one the pods are nobody's:");
+        annotate(["replicasets", "--all"], &no_mark).await?;
+        told_of_both(&mut pods, "DELETED").await
+    }
+    .await;
+    // Whatever was seen: who goes on by hand needs it.
+    step.say("put on again:");
+    annotate(deployment, &format!("{MARK}={APPLICATION}:apps/Deployment:{NAMESPACE}/{DEPLOYMENT}")).await?;
     left?;
-    told(&mut deployments, &mut pods, "ADDED").await?;
+    deployments.until("its return", |line| line.starts_with("ADDED")).await?;
+    told_of_both(&mut pods, "ADDED").await?;
     step.note("the Deployment and both pods left and came back");
     deployments.interrupt().await?;
     pods.interrupt().await
@@ -73,12 +83,12 @@ async fn scale_untracked(step: &Step<'_>, ways: &Ways, replicas: &str) -> Result
     step.ok(&ways.everything, &args).await?.says("scaled").map(drop)
 }
 
-/// Waits until both watches tell that of all there is.
-async fn told(deployments: &mut Followed<'_>, pods: &mut Followed<'_>, event: &str) -> Result<()> {
-    deployments.until("an event of the Deployment", |line| line.starts_with(event)).await?;
-    for _ in 0..2 {
-        pods.until("an event of a pod", |line| line.starts_with(event)).await?;
-    }
+/// Waits until a watch has told that of both pods.
+async fn told_of_both(pods: &mut Followed<'_>, event: &str) -> Result<()> {
+    let first = pods.until("an event of a pod", |line| line.starts_with(event)).await?;
+    let second = pods.until("an event of another pod", |line| line.starts_with(event)).await?;
+    let name = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
+    ensure!(name(&first) != name(&second), "twice the same pod");
     Ok(())
 }
 
