@@ -25,5 +25,6 @@ mod random;
 mod resumed;
 mod settings;
 mod slow;
+mod sockets;
 mod watched_owners;
 mod watches;
