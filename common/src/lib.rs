@@ -4,6 +4,7 @@
 //! no executor.
 
 pub mod accept;
+pub mod agent_key;
 pub mod agent_name;
 pub mod auth;
 pub mod build_info;
@@ -13,10 +14,12 @@ pub mod http;
 pub mod proto;
 pub mod refusal;
 pub mod report;
+pub mod resp;
 pub mod telemetry;
 pub mod tls;
 pub mod tunnel;
 
+pub use agent_key::AgentKey;
 pub use agent_name::AgentName;
 pub use refusal::Refusal;
 pub use report::Report;
