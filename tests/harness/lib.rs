@@ -22,6 +22,7 @@ pub mod panics;
 pub mod pki;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod scene;
 pub mod shown;
 pub mod site;
