@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-name=${1:?which target: json_list, json_watch, protobuf_list or protobuf_watch}
+name=${1:?which target: json_list, json_watch, protobuf_list, protobuf_watch, resp_commands or resp_replies}
 shift
 # A target triple, even where it is the machine's own, keeps the flags from build scripts and macros.
 triple=$(rustc -vV | sed -n 's/^host: //p')

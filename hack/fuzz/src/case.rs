@@ -53,27 +53,32 @@ impl<'i> Case<'i> {
         })
     }
 
-    /// The answer as it arrives. Where it is cut depends on nothing but the input.
+    /// The answer as it arrives.
     pub(crate) fn chunks<'a>(&self, answer: &'a [u8]) -> Vec<&'a [u8]> {
-        match self.cuts {
-            b' ' => vec![answer],
-            b'!' => answer.chunks(1).collect(),
-            seed => {
-                let mut state = u32::from(seed);
-                let mut rest = answer;
-                let mut chunks = Vec::new();
-                while !rest.is_empty() {
-                    // Numerical Recipes' generator: its upper bits are good enough for places to cut.
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    let most = if state & 0x1000_0000 == 0 { 64 } else { 6 };
-                    let length = (state >> 16) as usize % most;
-                    let (chunk, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-                    // An empty chunk is one, too.
-                    chunks.push(chunk);
-                    rest = behind;
-                }
-                chunks
+        chunks(self.cuts, answer)
+    }
+}
+
+/// Bytes as they arrive. Where they are cut depends on nothing but the input.
+pub(crate) fn chunks(cuts: u8, answer: &[u8]) -> Vec<&[u8]> {
+    match cuts {
+        b' ' => vec![answer],
+        b'!' => answer.chunks(1).collect(),
+        seed => {
+            let mut state = u32::from(seed);
+            let mut rest = answer;
+            let mut chunks = Vec::new();
+            while !rest.is_empty() {
+                // Numerical Recipes' generator: its upper bits are good enough for places to cut.
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let most = if state & 0x1000_0000 == 0 { 64 } else { 6 };
+                let length = (state >> 16) as usize % most;
+                let (chunk, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                // An empty chunk is one, too.
+                chunks.push(chunk);
+                rest = behind;
             }
+            chunks
         }
     }
 }

@@ -3,31 +3,41 @@
 
 use std::{fs, path::Path};
 
-use crate::{json_list, json_watch, protobuf_list, protobuf_watch};
+use crate::{json_list, json_watch, protobuf_list, protobuf_watch, resp_commands, resp_replies};
 
 type Target = fn(&[u8]);
 
 #[test]
 fn json_lists_show_what_is_managed() {
-    run("json_list", json_list);
+    run("json_list", json_list, TOKENS);
 }
 
 #[test]
 fn json_watches_show_what_is_managed() {
-    run("json_watch", json_watch);
+    run("json_watch", json_watch, TOKENS);
 }
 
 #[test]
 fn protobuf_lists_show_what_is_managed() {
-    run("protobuf_list", protobuf_list);
+    run("protobuf_list", protobuf_list, TOKENS);
 }
 
 #[test]
 fn protobuf_watches_show_what_is_managed() {
-    run("protobuf_watch", protobuf_watch);
+    run("protobuf_watch", protobuf_watch, TOKENS);
 }
 
-fn run(name: &str, target: Target) {
+#[test]
+fn commands_are_found_as_a_plain_reader_finds_them() {
+    run("resp_commands", resp_commands, RESP_TOKENS);
+}
+
+#[test]
+fn replies_are_found_as_a_plain_reader_finds_them() {
+    run("resp_replies", resp_replies, RESP_TOKENS);
+}
+
+fn run(name: &str, target: Target, tokens: &[&str]) {
     let mut files = fs::read_dir(root().join(name)).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
     files.sort();
     let seeds = files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
@@ -39,7 +49,7 @@ fn run(name: &str, target: Target) {
     for number in 0..VARIATIONS {
         let mut input = random.one_of(&seeds).clone();
         for _ in 0..=random.below(4) {
-            random.vary(&mut input, &seeds);
+            random.vary(&mut input, &seeds, tokens);
         }
         attack(target, &input, &format!("variation {number}"));
     }
@@ -77,7 +87,7 @@ impl Random {
     }
 
     /// Changes an input in one of the ways that libFuzzer has.
-    fn vary(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+    fn vary(&mut self, input: &mut Vec<u8>, seeds: &[Vec<u8>], tokens: &[&str]) {
         let at = self.below(input.len() + 1);
         let end = input.len().min(at + self.below(20));
         match self.below(8) {
@@ -85,7 +95,7 @@ impl Random {
             1 => drop(input.drain(at..end)),
             2 => input.insert(at, self.next() as u8),
             3 => input.extend_from_within(at..end),
-            4 => drop(input.splice(at..at, self.one_of(TOKENS).bytes())),
+            4 => drop(input.splice(at..at, self.one_of(tokens).bytes())),
             5 => {
                 let other = self.one_of(seeds);
                 let from = self.below(other.len());
@@ -127,6 +137,46 @@ const TOKENS: &[&str] = &[
     "\u{0}\u{0}\u{0}\u{9}",
     "\u{7f}",
     "\u{1a}\u{0}\"\u{0}",
+];
+
+const RESP_TOKENS: &[&str] = &[
+    "*",
+    "$",
+    "%",
+    "~",
+    ">",
+    "|",
+    "+",
+    "-",
+    ":",
+    "_",
+    "=",
+    "!",
+    "\r\n",
+    "\r",
+    "\n",
+    "\u{0}",
+    "1",
+    "2",
+    "0",
+    "-1",
+    "\"",
+    "'",
+    " ",
+    "\\x41",
+    "*1\r\n",
+    "*2\r\n",
+    "*3\r\n",
+    "*0\r\n",
+    "$3\r\nGET\r\n",
+    "$4\r\nMGET\r\n",
+    "$1\r\na\r\n",
+    "$-1\r\n",
+    "$7\r\nmessage\r\n",
+    "|1\r\n",
+    ">2\r\n",
+    "%1\r\n",
+    "GET a\r\n",
 ];
 
 /// So many take a debug build a second or two.
