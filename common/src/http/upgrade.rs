@@ -39,9 +39,12 @@ pub enum JoinError {
     /// One side never switched.
     #[error("a connection did not switch protocols")]
     Switch(#[source] hyper::Error),
-    /// One side broke.
-    #[error("an upgraded connection broke")]
-    Copy(#[source] io::Error),
+    /// The first connection broke. Whoever just goes, without an end to its TLS session, is one of these.
+    #[error("the first of two upgraded connections broke")]
+    First(#[source] io::Error),
+    /// The second connection broke.
+    #[error("the second of two upgraded connections broke")]
+    Second(#[source] io::Error),
 }
 
 /// Waits until both connections have switched, then copies both ways until both directions have ended.
@@ -63,13 +66,14 @@ pub async fn join(a: OnUpgrade, b: OnUpgrade) -> Joined {
 /// Dropping the future drops both connections.
 pub async fn join_metered(a: OnUpgrade, b: OnUpgrade, meter: &Meter) -> Result<(), JoinError> {
     let (a, b) = future::try_join(a, b).await.map_err(JoinError::Switch)?;
-    copy(TokioIo::new(a), TokioIo::new(b), meter).await.map_err(JoinError::Copy)
+    copy(TokioIo::new(a), TokioIo::new(b), meter).await
 }
 
-async fn copy(a: impl Io, b: impl Io, meter: &Meter) -> io::Result<()> {
-    let mut a = Metered { io: a, read: &meter.a_to_b };
-    let mut b = Metered { io: b, read: &meter.b_to_a };
-    tokio::io::copy_bidirectional_with_sizes(&mut a, &mut b, BUFFER, BUFFER).await.map(|_| ())
+async fn copy(a: impl Io, b: impl Io, meter: &Meter) -> Result<(), JoinError> {
+    let mut a = Metered { io: a, read: &meter.a_to_b, broke: false };
+    let mut b = Metered { io: b, read: &meter.b_to_a, broke: false };
+    let copied = tokio::io::copy_bidirectional_with_sizes(&mut a, &mut b, BUFFER, BUFFER).await;
+    copied.map(|_| ()).map_err(if a.broke { JoinError::First } else { JoinError::Second })
 }
 
 // === impl Meter ===
@@ -95,6 +99,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 struct Metered<'m, T> {
     io: T,
     read: &'m AtomicU64,
+    /// Whether it was this one that broke.
+    broke: bool,
+}
+
+impl<T> Metered<'_, T> {
+    fn note<R>(&mut self, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        self.broke |= matches!(polled, Poll::Ready(Err(_)));
+        polled
+    }
 }
 
 // === impl Metered ===
@@ -104,21 +117,24 @@ impl<T: Io> AsyncRead for Metered<'_, T> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         self.read.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
-        polled
+        self.note(polled)
     }
 }
 
 impl<T: Io> AsyncWrite for Metered<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let polled = Pin::new(&mut self.io).poll_flush(cx);
+        self.note(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.note(polled)
     }
 }
 
@@ -201,7 +217,7 @@ mod tests {
         // The pipe of 64 bytes is gone, so a write into it fails.
         a.write_all(&[0; 256]).await.unwrap_or_default();
         let joined = told.await.unwrap();
-        assert!(matches!(joined.result, Err(JoinError::Copy(_))), "{joined:?}");
+        assert!(matches!(joined.result, Err(JoinError::Second(_))), "{joined:?}");
         let mut read = Vec::new();
         timeout(Duration::from_secs(5), a.read_to_end(&mut read)).await.unwrap().unwrap();
         assert_eq!(read, b"");

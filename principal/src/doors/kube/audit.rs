@@ -116,6 +116,8 @@ impl Access {
     pub(super) fn switched_back(&mut self, result: Result<(), JoinError>) {
         self.outcome = match result {
             Ok(()) => Outcome::Answered,
+            // The caller's connection is the first.
+            Err(JoinError::First(_)) => Outcome::Left,
             Err(error) => {
                 self.failed(&common::Report(&error));
                 Outcome::Cut

@@ -231,6 +231,27 @@ async fn an_upgraded_session_is_told_of_at_its_end_with_its_bytes() {
     );
 }
 
+#[tokio::test]
+async fn a_caller_that_leaves_an_upgraded_session_has_left() {
+    let (_guard, mut lines) = capture();
+    let (upgrades, mut switched) = mpsc::channel(1);
+    let (world, _ends) = World::serving(move |mut request| {
+        upgrades.try_send(hyper::upgrade::on(&mut request)).unwrap();
+        async {
+            let response = Response::builder().status(101).header("connection", "upgrade");
+            response.header("upgrade", "x").body(empty()).unwrap()
+        }
+    });
+    let mut client = world.connect(Some("agent"), None);
+    let request =
+        b"GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let mut agent = TokioIo::new(within(switched.recv().await.unwrap()).await.unwrap());
+    drop(client);
+    agent.write_all(b"for nobody").await.unwrap();
+    assert!(next(&mut lines).await.contains("outcome=caller_left"));
+}
+
 fn refusal_length(refusal: &common::Refusal) -> String {
     common::http::refusal::response(refusal, "/api/v1/pods/b").body().size_hint().exact().unwrap().to_string()
 }
