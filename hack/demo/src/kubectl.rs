@@ -173,6 +173,10 @@ impl Follow {
     pub(crate) async fn interrupt(mut self) -> Result<()> {
         let Some(pid) = self.child.id() else { return Ok(()) };
         signal("INT", pid).await?;
+        if timeout(HEEDED, self.child.wait()).await.is_err() {
+            // A shell that runs us in the background has SIGINT ignored, and so has whatever we start.
+            signal("TERM", pid).await?;
+        }
         timeout(SILENCE, self.child.wait()).await.context("did not end on Ctrl-C")?.map(drop).context("ending kubectl")
     }
 
@@ -209,6 +213,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a followed command may be silent where a line is due.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// Longer than kubectl takes to end.
+const HEEDED: Duration = Duration::from_secs(3);
 /// How long to wait for an explanation of what went wrong.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
