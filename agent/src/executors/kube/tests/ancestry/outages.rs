@@ -83,16 +83,13 @@ async fn what_is_known_holds_for_ten_seconds_without_a_connection() {
     let mut following = cluster.follow();
     assert_eq!(following.managed(&pod).await, Ok(true));
     cluster.fail("watch", REPLICA_SETS, 500);
-    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
     cluster.cut(false);
     cluster.until_watches(1).await;
-    let begun = tokio::time::Instant::now();
-    assert!(timeout(Duration::from_secs(9), following.changed()).await.is_err());
     assert_eq!(following.managed(&pod).await, Ok(true));
     timeout(LONG, following.changed()).await.unwrap();
-    assert!(begun.elapsed() <= Duration::from_secs(12));
+    assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
     assert!(matches!(following.managed(&pod).await, Err(Refusal::Undecidable(_))));
-    tokio::time::resume();
     cluster.heal();
     changes_to(&mut following, &pod, true).await;
 }
