@@ -103,7 +103,7 @@ async fn every_request_is_one_line_of_the_audit_log() {
     exec["outcome"] = found["outcome"].clone();
     exec["cause"] = found["cause"].clone();
     assert_line(found, &exec);
-    assert!(["ok", "cut"].contains(&found["outcome"].as_str().unwrap()), "{found}");
+    assert!(["ok", "caller_left"].contains(&found["outcome"].as_str().unwrap()), "{found}");
     let watch = json!({
         "caller": AGENT, "agent": AGENT, "verb": "watch", "group": "", "version": "v1", "resource": "events",
         "namespace": "ns", "status": 200, "bytes_in": 0, "bytes_out": 5, "outcome": "caller_left",
