@@ -14,7 +14,7 @@ pub struct Limits {
     pub login: Login,
     /// So many bytes are held of a command all of whose arguments matter. Then it is handed on part by part.
     pub hold: usize,
-    /// So many bytes are kept of one argument. A longer one is no key of ours.
+    /// So many bytes are kept of one argument. A longer one is no key of ours. No fewer than the longest word has, 16.
     pub key: usize,
 }
 
