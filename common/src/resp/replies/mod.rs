@@ -19,7 +19,8 @@ pub use scanner::{ReplyEvent, ReplyScanner};
 pub struct Limits {
     /// So many levels that are open at once.
     pub depth: usize,
-    /// So many bytes are held of a line, or of a string that says what a message is.
+    /// So many bytes are held of a line, or of a string that says what a message is. No fewer than a line with a length
+    /// has, 24.
     pub hold: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::resp::line::Span;
 pub struct Reply {
     pub(super) marker: Marker,
     pub(super) length: Option<u64>,
-    pub(super) strings: [Option<Known>; STRINGS],
+    pub(super) strings: [Option<Span>; STRINGS],
     pub(super) part: Part,
 }
 
@@ -22,13 +22,6 @@ pub struct Reply {
 pub struct Part {
     pub(super) bytes: Bytes,
     pub(super) last: bool,
-}
-
-/// Where a string is, if it is no longer than what is kept of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) span: Span,
-    pub(super) whole: bool,
 }
 
 /// What a frame is for.
@@ -129,13 +122,14 @@ impl Reply {
         }
     }
 
-    /// The first element of a push or array if it is a string: `message`, `subscribe` and the like.
+    /// The first element of a push or array, if it is a string and no longer than a key of ours: `message`, `subscribe`
+    /// and the like.
     #[must_use]
     pub fn kind(&self) -> Option<&[u8]> {
         self.string(0)
     }
 
-    /// The second element, if it is a string, too, and no longer than a key of ours: the channel or pattern.
+    /// The second element, if both are strings, and no longer than a key of ours: the channel or pattern.
     #[must_use]
     pub fn channel(&self) -> Option<&[u8]> {
         self.string(1)
@@ -160,8 +154,8 @@ impl Reply {
     }
 
     fn string(&self, number: usize) -> Option<&[u8]> {
-        let known = (*self.strings.get(number)?)?;
-        known.whole.then(|| known.span.of(&self.part.bytes))
+        let span = (*self.strings.get(number)?)?;
+        Some(span.of(&self.part.bytes))
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::{
     Limits, ReplyError,
     nesting::Nesting,
-    reply::{Known, Marker, Part, Reply, STRINGS, Shape},
+    reply::{Marker, Part, Reply, STRINGS, Shape},
 };
 use crate::resp::line::{Span, number};
 
@@ -49,7 +49,7 @@ enum State {
 struct Reading {
     marker: Marker,
     length: Option<u64>,
-    strings: [Option<Known>; STRINGS],
+    strings: [Option<Span>; STRINGS],
     /// How many of its first elements are to be known, and how many are.
     wanted: usize,
     known: usize,
@@ -86,7 +86,7 @@ impl ReplyScanner {
     }
 
     /// The next thing in `input`, whose front becomes it. `None` when more input is needed: it is to be appended to what
-    /// is left, which is at most four times what is [held](Limits::hold).
+    /// is left, which is at most three times what is [held](Limits::hold).
     ///
     /// # Errors
     /// When this is nothing that Redis says. Nothing comes out any more.
@@ -120,14 +120,13 @@ impl ReplyScanner {
                     }
                 },
                 State::String(length) => {
-                    let whole = usize::try_from(length).ok().filter(|length| *length <= self.limits.hold);
-                    let shown = whole.unwrap_or(self.limits.hold);
-                    if came.len() < shown {
-                        return Ok(self.so_far(input));
+                    match usize::try_from(length).ok().filter(|length| *length <= self.limits.hold) {
+                        Some(length) if came.len() < length => return Ok(self.so_far(input)),
+                        Some(length) => self.know(Span::new(self.judged, length)),
+                        // It streams, and what is behind it comes too late.
+                        None => self.no_more_strings(),
                     }
-                    self.know(Known { span: Span::new(self.judged, shown), whole: whole.is_some() });
-                    self.judged += shown;
-                    self.state = State::Blob(length - shown as u64);
+                    self.state = State::Blob(length);
                 }
                 State::Blob(0) => {
                     let Some(behind) = came.get(..BEHIND) else { return Ok(self.so_far(input)) };
@@ -156,7 +155,7 @@ impl ReplyScanner {
                 return Ok(None);
             }
             if marker.shape() != Shape::Line {
-                return Err(ReplyError::Malformed("a length does not end"));
+                return Err(NO_LENGTH);
             }
             self.element(marker, None)?;
             self.no_more_strings();
@@ -168,9 +167,13 @@ impl ReplyScanner {
         let start = self.judged + 1;
         self.judged += end + BEHIND;
         Ok(Some(match (marker.shape(), length) {
+            // As long as it would be held if it came in pieces, so that it does not matter whether it does.
+            (Shape::Line, _) if wanted && end < self.limits.hold => {
+                self.know(Span::new(start, text.len()));
+                State::First
+            }
             (Shape::Line, _) if wanted => {
-                let whole = text.len() <= self.limits.hold;
-                self.know(Known { span: Span::new(start, text.len().min(self.limits.hold)), whole });
+                self.no_more_strings();
                 State::First
             }
             (Shape::Blob, Some(length)) if wanted => State::String(length),
@@ -205,7 +208,7 @@ impl ReplyScanner {
         Ok(reading.known < reading.wanted)
     }
 
-    fn know(&mut self, string: Known) {
+    fn know(&mut self, string: Span) {
         let Some(reading) = &mut self.reading else { return };
         if let Some(known) = reading.strings.get_mut(reading.known) {
             *known = Some(string);
@@ -255,12 +258,14 @@ impl ReplyScanner {
 
 /// The length in a frame's first line; none where the frame is nil.
 fn length(marker: Marker, digits: &[u8]) -> Result<Option<u64>, ReplyError> {
-    let malformed = ReplyError::Malformed("a length is no number");
-    match number(digits).ok_or(malformed)? {
+    match number(digits).ok_or(NO_LENGTH)? {
         -1 if matches!(marker, Marker::Bulk | Marker::Array) => Ok(None),
-        length => u64::try_from(length).map(Some).map_err(|_negative| malformed),
+        length => u64::try_from(length).map(Some).map_err(|_negative| NO_LENGTH),
     }
 }
+
+/// The same of a length that is no number and of one that does not end: which it is depends on how it comes.
+const NO_LENGTH: ReplyError = ReplyError::Malformed("a length is no number");
 
 /// A carriage return and a line feed.
 const BEHIND: usize = 2;

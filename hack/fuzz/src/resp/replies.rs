@@ -56,7 +56,7 @@ fn hear(limits: Limits, chunks: &[&[u8]]) -> Heard {
                 }
             }
         }
-        assert!(input.len() <= 4 * limits.hold + 200, "{} bytes are held", input.len());
+        assert!(input.len() <= 3 * limits.hold + 50, "{} bytes are held", input.len());
     }
     heard
 }
@@ -127,12 +127,11 @@ fn strings(limits: Limits, frame: &[u8]) -> [Option<Vec<u8>>; 2] {
         };
         let Ok(behind) = (Reader { rest, limits }).frame(false) else { break };
         rest = behind;
-        if text.len() <= limits.hold {
-            *string = Some(text.to_vec());
-        } else if first.starts_with(b"+") {
-            // A line that is too long ends what is known.
+        // What would not be held if it came in pieces ends what is known.
+        if if first.starts_with(b"+") { first.len() >= limits.hold } else { text.len() > limits.hold } {
             break;
         }
+        *string = Some(text.to_vec());
     }
     strings
 }
