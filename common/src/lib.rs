@@ -12,6 +12,7 @@ pub mod config;
 pub mod drain;
 pub mod http;
 pub mod proto;
+pub mod redis;
 pub mod refusal;
 pub mod report;
 pub mod resp;

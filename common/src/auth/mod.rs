@@ -1,7 +1,9 @@
-//! Who is at the other end of a connection, as far as its certificate says.
+//! Who is at the other end of a connection, as far as its certificate says, and what we show to others.
 
 mod identity;
+mod secret;
 mod subject;
 
 pub use identity::{IdentityError, PeerIdentity};
+pub use secret::Secret;
 pub use subject::SubjectError;
