@@ -19,6 +19,7 @@ mod filter;
 mod kubectl;
 mod logs;
 mod observability;
+mod redis_endpoint;
 mod redis_scanner;
 mod refusals;
 mod streams;
