@@ -107,18 +107,24 @@ pub struct Open {
 /// What a pipe leads to. Never an address: the agent alone knows where its backends are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Target {
-    #[prost(oneof = "target::Target", tags = "1")]
+    #[prost(oneof = "target::Target", tags = "1, 2")]
     pub target: ::core::option::Option<target::Target>,
 }
 /// Nested message and enum types in `Target`.
 pub mod target {
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Kube {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Redis {}
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Target {
         /// The Kubernetes API of the workload cluster. HTTP/1.1 runs in the pipe.
         #[prost(message, tag = "1")]
         Kube(Kube),
+        /// The Redis of Argo CD in the workload cluster. RESP2 runs in the pipe: commands of the principal as arrays of bulk
+        /// strings, and one reply to each, in order. Keys and channels are those of Argo CD at the principal.
+        #[prost(message, tag = "2")]
+        Redis(Redis),
     }
 }
 /// The principal has no more use for the pipe: the agent drops it and whatever runs for it.

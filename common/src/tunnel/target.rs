@@ -7,6 +7,8 @@ use crate::proto;
 pub enum Target {
     /// The Kubernetes API of the workload cluster; HTTP/1.1 runs in the pipe.
     Kube,
+    /// The Redis of Argo CD in the workload cluster; RESP runs in the pipe.
+    Redis,
 }
 
 // === impl Target ===
@@ -17,6 +19,7 @@ impl Target {
     pub fn from_wire(wire: &proto::Target) -> Option<Self> {
         match wire.target.as_ref()? {
             proto::target::Target::Kube(_) => Some(Self::Kube),
+            proto::target::Target::Redis(_) => Some(Self::Redis),
         }
     }
 
@@ -25,6 +28,7 @@ impl Target {
     pub fn to_wire(self) -> proto::Target {
         let target = match self {
             Self::Kube => proto::target::Target::Kube(proto::target::Kube {}),
+            Self::Redis => proto::target::Target::Redis(proto::target::Redis {}),
         };
         proto::Target { target: Some(target) }
     }
@@ -34,6 +38,20 @@ impl Target {
     pub fn label(self) -> &'static str {
         match self {
             Self::Kube => "kube",
+            Self::Redis => "redis",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_on_the_wire_what_it_was() {
+        for target in [Target::Kube, Target::Redis] {
+            assert_eq!(Target::from_wire(&target.to_wire()), Some(target), "{}", target.label());
+        }
+        assert_eq!(Target::from_wire(&proto::Target { target: None }), None);
     }
 }
