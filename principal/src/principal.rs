@@ -11,7 +11,6 @@ use common::{
     tls::{ClientAuth, Identity, MaterialError, Roots, TlsError, server_config},
     tunnel::limits::HANDSHAKE,
 };
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tracing::{Span, info, info_span};
 
@@ -22,7 +21,7 @@ use crate::{
     },
     config::{Config, KubeDoorConfig, TlsPaths},
     doors::kube::{KubeDoor, KubeDoorOptions},
-    listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener},
+    listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
 };
 
 /// A principal that serves.
@@ -182,7 +181,7 @@ async fn attach(connection: Connection, serve: TunnelServe, rule: Arc<Certificat
 async fn open_kube_door(
     door: &KubeDoorConfig,
     versions: TlsVersions,
-) -> Result<(Listener, Arc<ArcSwap<ServerConfig>>, KubeDoorOptions), Error> {
+) -> Result<(Listener, Security, KubeDoorOptions), Error> {
     let tls = tls("kube", &door.tls, versions, ClientAuth::Optional, &[b"h2", b"http/1.1"])?;
     let listener = Listener::bind("kube", &door.listen.ip().to_string(), door.listen.port()).await?;
     Ok((listener, tls, KubeDoorOptions { response_timeout: door.response_timeout }))
@@ -194,12 +193,13 @@ fn tls(
     versions: TlsVersions,
     clients: fn(Roots) -> ClientAuth,
     alpn: &[&[u8]],
-) -> Result<Arc<ArcSwap<ServerConfig>>, Error> {
+) -> Result<Security, Error> {
     let material = |source| Error::Material { door, source };
     let identity = Identity::from_files(&paths.certificate, &paths.key).map_err(material)?;
     let roots = Roots::from_file(&paths.client_ca).map_err(material)?;
     let config = server_config(identity, clients(roots), versions, alpn);
-    Ok(Arc::new(ArcSwap::new(config.map_err(|source| Error::Tls { door, source })?)))
+    let config = config.map_err(|source| Error::Tls { door, source })?;
+    Ok(Security::Tls(Arc::new(ArcSwap::new(config))))
 }
 
 /// As upstream: on every address.

@@ -1,4 +1,4 @@
-//! One connection, from the accepted socket to the handler: its TLS handshake and who is at the other end.
+//! One connection, from the accepted socket to the handler: its TLS handshake, if any, and who is at the other end.
 
 use std::{
     io,
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use common::auth::{IdentityError, PeerIdentity};
 use rustls::ServerConfig;
 use tokio::{
@@ -19,6 +20,15 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::metrics::{FailureReason, Open};
+
+/// What is spoken on a door's connections, beneath its own protocol. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// Nothing: bytes are read as they come.
+    Plain,
+    /// TLS. Every connection gets the configuration that is held when it comes.
+    Tls(Arc<ArcSwap<ServerConfig>>),
+}
 
 /// A connection after its handshake.
 #[derive(Debug)]
@@ -33,11 +43,18 @@ pub struct Connection {
     pub alpn: Option<Vec<u8>>,
 }
 
-/// The byte stream inside TLS.
+/// The byte stream of a connection: what is inside TLS, or the socket itself.
 #[derive(Debug)]
 pub struct Io {
-    tls: TlsStream<TcpStream>,
+    transport: Transport,
     _open: Open,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Plain(TcpStream),
+    /// Boxed: it is a kilobyte, and a plain connection that idles should not have it.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Why a connection never reached its handler.
@@ -53,14 +70,18 @@ pub(super) enum HandshakeError {
     Identity(#[source] IdentityError),
 }
 
-/// Runs the handshake on an accepted socket, as the server.
+/// Runs the handshake on an accepted socket, as the server. A plain connection has none.
 pub(super) async fn accept(
     stream: TcpStream,
     peer: SocketAddr,
-    config: Arc<ServerConfig>,
+    config: Option<Arc<ServerConfig>>,
     limit: Duration,
     open: Open,
 ) -> Result<Connection, HandshakeError> {
+    let Some(config) = config else {
+        let io = Io { transport: Transport::Plain(stream), _open: open };
+        return Ok(Connection { io, peer, identity: None, alpn: None });
+    };
     let tls = timeout(limit, TlsAcceptor::from(config).accept(stream))
         .await
         .map_err(|_elapsed| HandshakeError::Timeout)?
@@ -69,7 +90,20 @@ pub(super) async fn accept(
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
     let identity = leaf.map(|leaf| PeerIdentity::from_der(leaf)).transpose().map_err(HandshakeError::Identity)?;
     let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
-    Ok(Connection { io: Io { tls, _open: open }, peer, identity: identity.map(Arc::new), alpn })
+    let io = Io { transport: Transport::Tls(Box::new(tls)), _open: open };
+    Ok(Connection { io, peer, identity: identity.map(Arc::new), alpn })
+}
+
+// === impl Security ===
+
+impl Security {
+    /// What a connection gets that comes now.
+    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(config) => Some(config.load_full()),
+        }
+    }
 }
 
 // === impl HandshakeError ===
@@ -97,33 +131,57 @@ impl HandshakeError {
 // === impl Io ===
 
 impl AsyncRead for Io {
+    #[inline]
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_read(cx, buffer)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Io {
+    #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(cx, bytes)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Transport::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
     }
 
+    #[inline]
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write_vectored(cx, slices)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
     }
 
+    #[inline]
     fn is_write_vectored(&self) -> bool {
-        self.tls.is_write_vectored()
+        match &self.transport {
+            Transport::Plain(tcp) => tcp.is_write_vectored(),
+            Transport::Tls(tls) => tls.is_write_vectored(),
+        }
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
     }
 
+    #[inline]
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 }

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use common::{Report, accept::Acceptor, drain};
-use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
@@ -18,7 +16,7 @@ use tokio::{
 use tracing::{debug, debug_span, info, warn};
 
 use super::{
-    connection::{self, Connection},
+    connection::{self, Connection, Security},
     metrics::{DoorMetrics, ListenMetrics, Open},
 };
 
@@ -78,11 +76,10 @@ impl Listener {
 
     /// Accepts until draining begins, and then leaves what is open to its handlers.
     ///
-    /// Every connection gets the TLS configuration that `tls` holds when it comes. `handler` runs in a task of its own
-    /// that the drain waits for.
+    /// `handler` runs in a task of its own that the drain waits for.
     pub async fn serve<H, F>(
         self,
-        tls: Arc<ArcSwap<ServerConfig>>,
+        security: Security,
         limits: ListenLimits,
         metrics: ListenMetrics,
         drain: drain::Watch,
@@ -116,7 +113,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let open = Open::new(place, &metrics);
-                    let (config, handler, metrics) = (tls.load_full(), handler.clone(), metrics.clone());
+                    let (config, handler, metrics) = (security.current(), handler.clone(), metrics.clone());
                     let watch = drain.clone();
                     drain.spawn(debug_span!("connection", door, %peer), async move {
                         let accepted = tokio::select! {

@@ -1,8 +1,9 @@
 //! The one accept loop of every door and of gRPC.
 //!
-//! What must always be true: the loop itself does nothing but accept; TLS and all that follows happens in the
-//! connection's own task; a handshake ends by its deadline; at the limit of connections the next caller waits in the
-//! kernel's queue and is not turned away; a connection counts until its last byte stream is dropped, upgrades included.
+//! What must always be true: the loop itself does nothing but accept; TLS, where a door has it, and all that follows
+//! happens in the connection's own task; a handshake ends by its deadline; at the limit of connections the next caller
+//! waits in the kernel's queue and is not turned away; a connection counts until its last byte stream is dropped,
+//! upgrades included.
 
 mod connection;
 mod listener;
@@ -10,6 +11,6 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Io};
+pub use connection::{Connection, Io, Security};
 pub use listener::{ListenError, ListenLimits, Listener};
 pub use metrics::ListenMetrics;

@@ -19,7 +19,7 @@ use common::{
 use rcgen::{BasicConstraints, CertificateParams, DnType, DnValue, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -69,7 +69,7 @@ async fn the_peer_is_the_callers_address() {
         let sender = sender.clone();
         async move { sender.send(connection.peer).await.unwrap() }
     };
-    let tls = Arc::new(ArcSwap::from(authority.server()));
+    let tls = Security::Tls(Arc::new(ArcSwap::from(authority.server())));
     watch.spawn(Span::none(), listener.serve(tls, LIMITS, ListenMetrics::default(), watch.clone(), handler));
     let stream = connect(address, &authority, None, &[]).await.unwrap();
     assert_eq!(seen.recv().await, Some(stream.get_ref().0.local_addr().unwrap()));
@@ -201,6 +201,64 @@ async fn draining_closes_the_socket_and_lets_open_connections_finish() {
 }
 
 #[tokio::test]
+async fn a_plain_connection_is_its_bytes_and_comes_from_nobody() {
+    // Nothing is awaited of a caller before the handler has it, so no deadline of a handshake can end it.
+    let world = World::plain(ListenLimits { handshake_timeout: Duration::ZERO, ..LIMITS }).await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(greeting(&mut stream).await, "- -");
+    assert_eq!(echo(&mut stream, b"*1\r\n$4\r\nPING\r\n").await, b"*1\r\n$4\r\nPING\r\n");
+    // What is TLS to others is bytes here.
+    assert_eq!(echo(&mut stream, b"\x16\x03\x01\x00\x05hello").await, b"\x16\x03\x01\x00\x05hello");
+    // Half-close: what was asked before is still answered.
+    stream.write_all(b"last").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"last");
+    world.until(r#"connections_opened_total{door="kube"} 1"#).await;
+    world.until(r#"connections_closed_total{door="kube"} 1"#).await;
+}
+
+#[tokio::test]
+async fn plain_connections_have_the_same_limit_and_the_same_drain() {
+    let world = World::plain(ListenLimits { max_connections: 1, ..LIMITS }).await;
+    let mut first = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(greeting(&mut first).await, "- -");
+    let mut second = TcpStream::connect(world.address).await.unwrap();
+    world.until(r#"limit_reached_total{door="kube"} 1"#).await;
+    first.shutdown().await.unwrap();
+    assert_eq!(greeting(&mut second).await, "- -");
+    assert_eq!(world.handled.most.load(Ordering::SeqCst), 1);
+    let address = world.address;
+    let caller = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(echo(&mut second, b"last").await, b"last");
+        second.shutdown().await.unwrap();
+    };
+    let (finished, ()) = tokio::join!(world.signal.drain(Duration::from_secs(30)), caller);
+    assert!(finished);
+}
+
+#[tokio::test]
+async fn a_plain_connection_writes_many_slices_at_once() {
+    let listener = Listener::bind("redis", "127.0.0.1", 0).await.unwrap();
+    let address = listener.local_addr();
+    let (_signal, watch) = drain::channel();
+    let handler = async |Connection { mut io, .. }: Connection| {
+        assert!(io.is_write_vectored());
+        let slices = [std::io::IoSlice::new(b"one "), std::io::IoSlice::new(b"two")];
+        assert_eq!(io.write_vectored(&slices).await.unwrap(), 7);
+    };
+    let serve = listener.serve(Security::Plain, LIMITS, ListenMetrics::default(), watch.clone(), handler);
+    watch.spawn(Span::none(), serve);
+    let mut heard = String::new();
+    TcpStream::connect(address).await.unwrap().read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "one two");
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named_in_the_error() {
     let first = Listener::bind("kube", "127.0.0.1", 0).await.unwrap();
     let port = first.local_addr().port();
@@ -223,10 +281,19 @@ async fn an_empty_host_is_every_address() {
 
 impl World {
     async fn new(limits: ListenLimits) -> Self {
+        Self::with(limits, Security::Tls).await
+    }
+
+    async fn plain(limits: ListenLimits) -> Self {
+        Self::with(limits, |_unused| Security::Plain).await
+    }
+
+    async fn with(limits: ListenLimits, security: impl FnOnce(Arc<ArcSwap<ServerConfig>>) -> Security) -> Self {
         let listener = Listener::bind("kube", "127.0.0.1", 0).await.unwrap();
         let address = listener.local_addr();
         let authority = Authority::new();
         let tls = Arc::new(ArcSwap::from(authority.server()));
+        let security = security(Arc::clone(&tls));
         let mut registry = Registry::new();
         let metrics = ListenMetrics::register(registry.part("listen"));
         let (signal, watch) = drain::channel();
@@ -235,7 +302,7 @@ impl World {
             let handled = Arc::clone(&handled);
             move |connection| Arc::clone(&handled).handle(connection)
         };
-        watch.spawn(Span::none(), listener.serve(Arc::clone(&tls), limits, metrics, watch.clone(), handler));
+        watch.spawn(Span::none(), listener.serve(security, limits, metrics, watch.clone(), handler));
         Self { address, authority, tls, registry, signal, handled }
     }
 
@@ -284,7 +351,7 @@ async fn connect(
     TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await
 }
 
-async fn greeting(stream: &mut TlsStream<TcpStream>) -> String {
+async fn greeting(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut line = Vec::new();
     loop {
         match stream.read_u8().await.unwrap() {
@@ -294,7 +361,7 @@ async fn greeting(stream: &mut TlsStream<TcpStream>) -> String {
     }
 }
 
-async fn echo(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> Vec<u8> {
+async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) -> Vec<u8> {
     stream.write_all(bytes).await.unwrap();
     let mut back = vec![0; bytes.len()];
     stream.read_exact(&mut back).await.unwrap();
