@@ -4,7 +4,7 @@ use common::{
     AgentName,
     tunnel::{SessionId, Target, TunnelStream},
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Reaches agents. Doors get one, and know neither sessions nor the registry.
 pub trait Dialer: Send + Sync + 'static {
@@ -19,6 +19,11 @@ pub trait Dialer: Send + Sync + 'static {
     /// # Errors
     /// When the session is gone.
     fn dial(&self, session: SessionId, target: Target) -> Result<TunnelStream, DialError>;
+
+    /// The session that new exchanges with `agent` go to, and every change of it: for what is to follow an agent from
+    /// session to session. What goes on in a pipe without a lease must leave when its session is no longer the one, since
+    /// nothing else waits for it then.
+    fn newest(&self, agent: &AgentName) -> watch::Receiver<Option<SessionId>>;
 }
 
 /// A place among the exchanges that run with one session. Dropping it gives the place back, and a session that drains
@@ -27,8 +32,8 @@ pub trait Dialer: Send + Sync + 'static {
 pub struct Lease {
     /// The session to dial.
     pub session: SessionId,
-    pub(crate) _slot: OwnedSemaphorePermit,
-    pub(crate) _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why an agent cannot be reached.
@@ -40,4 +45,14 @@ pub enum DialError {
     /// As many exchanges as allowed run already.
     #[error("too many requests in flight at the agent")]
     Busy,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// For whoever implements [`Dialer`]: a slot of that session, and a place among those of all agents.
+    #[must_use]
+    pub fn new(session: SessionId, slot: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Self {
+        Self { session, _slot: slot, _place: place }
+    }
 }

@@ -12,7 +12,7 @@ use common::{
         event::{GoAwayReason, PrincipalEvent},
     },
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use super::{
@@ -46,6 +46,9 @@ struct Attached {
     newest: HashMap<AgentName, Arc<Session>>,
     /// Also those that were replaced and still finish what runs.
     all: HashMap<SessionId, Arc<Session>>,
+    /// Who is told which session is the newest. One that nobody listens to goes when there is a change, or somebody else
+    /// wants to be told.
+    told: HashMap<AgentName, watch::Sender<Option<SessionId>>>,
 }
 
 // === impl Registry ===
@@ -63,6 +66,7 @@ impl Registry {
         let mut attached = self.write();
         attached.all.insert(session.id(), Arc::clone(&session));
         let replaced = attached.newest.insert(agent.clone(), Arc::clone(&session));
+        attached.tell(agent);
         self.metrics.agents_connected.set(level(&attached.newest));
         drop(attached);
         self.metrics.sessions.inc();
@@ -82,6 +86,7 @@ impl Registry {
             && newest.get().id() == session.id()
         {
             newest.remove();
+            attached.tell(session.agent());
         }
         self.metrics.agents_connected.set(level(&attached.newest));
     }
@@ -126,8 +131,83 @@ impl Dialer for Registry {
     fn dial(&self, session: SessionId, target: Target) -> Result<TunnelStream, DialError> {
         self.session(session).ok_or(DialError::NotConnected)?.dial(target)
     }
+
+    fn newest(&self, agent: &AgentName) -> watch::Receiver<Option<SessionId>> {
+        let mut attached = self.write();
+        if let Some(told) = attached.told.get(agent) {
+            return told.subscribe();
+        }
+        attached.told.retain(|_, told| told.receiver_count() > 0);
+        let (told, newest) = watch::channel(attached.newest_of(agent));
+        attached.told.insert(agent.clone(), told);
+        newest
+    }
+}
+
+// === impl Attached ===
+
+impl Attached {
+    fn newest_of(&self, agent: &AgentName) -> Option<SessionId> {
+        self.newest.get(agent).map(|session| session.id())
+    }
+
+    /// What is newest has changed.
+    fn tell(&mut self, agent: &AgentName) {
+        let newest = self.newest_of(agent);
+        // Under the lock: whoever reserves because of what it was told finds it so.
+        if let Some(told) = self.told.get(agent)
+            && told.send(newest).is_err()
+        {
+            self.told.remove(agent);
+        }
+    }
 }
 
 fn level<K, V>(map: &HashMap<K, V>) -> i64 {
     i64::try_from(map.len()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry() -> Registry {
+        let metrics = TunnelMetrics::register(&mut prometheus_client::registry::Registry::default());
+        Registry::new(Limits { per_agent: 8, all: 8 }, metrics)
+    }
+
+    #[test]
+    fn whoever_follows_an_agent_is_told_of_each_of_its_sessions() {
+        let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
+        let mut newest = registry.newest(&agent);
+        assert_eq!(*newest.borrow_and_update(), None);
+        let (first, _events) = registry.attach(&agent);
+        assert!(newest.has_changed().unwrap());
+        assert_eq!(*newest.borrow_and_update(), Some(first.id()));
+        let (second, _events) = registry.attach(&agent);
+        assert_eq!(*newest.borrow_and_update(), Some(second.id()));
+        // One that was replaced ends without being told of: nothing changes.
+        registry.detach(&first);
+        assert!(!newest.has_changed().unwrap());
+        let (_other, _events) = registry.attach(&AgentName::parse("b").unwrap());
+        assert!(!newest.has_changed().unwrap());
+        registry.retire(&second);
+        assert_eq!(*newest.borrow_and_update(), None);
+        registry.detach(&second);
+        assert!(!newest.has_changed().unwrap());
+        assert_eq!(*registry.newest(&agent).borrow(), None);
+    }
+
+    #[test]
+    fn who_is_not_followed_any_more_costs_nothing() {
+        let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
+        drop(registry.newest(&agent));
+        let (_session, _events) = registry.attach(&agent);
+        assert!(registry.read().told.is_empty());
+        drop(registry.newest(&agent));
+        let newest = registry.newest(&AgentName::parse("b").unwrap());
+        assert_eq!(registry.read().told.len(), 1);
+        assert_eq!(*newest.borrow(), None);
+        assert!(registry.newest(&agent).borrow().is_some());
+    }
 }

@@ -93,7 +93,7 @@ impl Session {
     /// Reserves one exchange; `place` is its place among those of all agents.
     pub(super) fn reserve(&self, place: OwnedSemaphorePermit) -> Result<Lease, DialError> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_full| DialError::Busy)?;
-        Ok(Lease { session: self.id, _slot: slot, _place: place })
+        Ok(Lease::new(self.id, slot, place))
     }
 
     pub(super) fn dial(self: &Arc<Self>, target: Target) -> Result<TunnelStream, DialError> {

@@ -20,7 +20,7 @@ use common::{
 use futures_util::StreamExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tonic::{
     Status, Streaming,
     codec::{DecodeBuf, Decoder},
@@ -33,6 +33,7 @@ use crate::agents::{DialError, Dialer, Lease};
 #[derive(Debug)]
 pub(crate) struct TestAgents {
     sessions: Mutex<HashMap<AgentName, TestSession>>,
+    newest: Mutex<HashMap<AgentName, watch::Sender<Option<SessionId>>>>,
     pipes: mpsc::Sender<AgentPipe>,
     drain: drain::Watch,
 }
@@ -59,7 +60,7 @@ impl TestAgents {
     /// No agents yet; the pipes that doors open come out of the receiver.
     pub(crate) fn new(drain: drain::Watch) -> (Arc<Self>, mpsc::Receiver<AgentPipe>) {
         let (pipes, opened) = mpsc::channel(1024);
-        (Arc::new(Self { sessions: Mutex::default(), pipes, drain }), opened)
+        (Arc::new(Self { sessions: Mutex::default(), newest: Mutex::default(), pipes, drain }), opened)
     }
 
     /// Attaches a session that takes so many exchanges at once; replaces an earlier one.
@@ -75,6 +76,7 @@ impl TestAgents {
     /// Takes a session away.
     pub(crate) fn detach(&self, agent: &str) {
         self.sessions.lock().unwrap().remove(&AgentName::parse(agent).unwrap());
+        self.tell(&AgentName::parse(agent).unwrap(), None);
     }
 
     /// Exchanges that the agent would take now.
@@ -85,8 +87,14 @@ impl TestAgents {
     fn insert(&self, agent: &str, slots: usize, refuses: Option<PipeError>) -> SessionId {
         let session = TestSession { id: SessionId::random(), slots: Arc::new(Semaphore::new(slots)), refuses };
         let id = session.id;
-        self.sessions.lock().unwrap().insert(AgentName::parse(agent).unwrap(), session);
+        let agent = AgentName::parse(agent).unwrap();
+        self.sessions.lock().unwrap().insert(agent.clone(), session);
+        self.tell(&agent, Some(id));
         id
+    }
+
+    fn tell(&self, agent: &AgentName, newest: Option<SessionId>) {
+        self.newest.lock().unwrap().entry(agent.clone()).or_default().send_replace(newest);
     }
 }
 
@@ -95,7 +103,7 @@ impl Dialer for TestAgents {
         let session = self.sessions.lock().unwrap().get(agent).cloned().ok_or(DialError::NotConnected)?;
         let slot = session.slots.try_acquire_owned().map_err(|_| DialError::Busy)?;
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().map_err(|_full| DialError::Busy)?;
-        Ok(Lease { session: session.id, _slot: slot, _place: place })
+        Ok(Lease::new(session.id, slot, place))
     }
 
     fn dial(&self, id: SessionId, target: Target) -> Result<TunnelStream, DialError> {
@@ -122,6 +130,10 @@ impl Dialer for TestAgents {
             pipes.send(AgentPipe { session: id, io, ended }).await.unwrap_or_default();
         });
         Ok(stream)
+    }
+
+    fn newest(&self, agent: &AgentName) -> watch::Receiver<Option<SessionId>> {
+        self.newest.lock().unwrap().entry(agent.clone()).or_default().subscribe()
     }
 }
 
