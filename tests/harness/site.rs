@@ -81,6 +81,7 @@ impl Site {
             "--listen-host=127.0.0.1".into(),
             format!("--listen-port={}", port()),
             format!("--resource-proxy-listen=127.0.0.1:{}", port()),
+            "--disable-redis-proxy=true".into(),
             format!("--healthz-port={healthz}"),
             format!("--metrics-port={metrics}"),
             "--namespace=argocd".into(),

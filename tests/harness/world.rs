@@ -16,7 +16,7 @@ use common::{config::TlsVersions, drain, tunnel::limits};
 use principal::{
     Principal,
     agents::auth::CertificateRule,
-    config::{KubeDoorConfig, ListenAddress, TlsPaths},
+    config::{KubeDoorConfig, ListenAddress, Mapping, TlsPaths},
 };
 use tempfile::TempDir;
 
@@ -72,6 +72,9 @@ impl World {
                 tls,
                 response_timeout: Duration::from_secs(10),
             }),
+            redis_door: None,
+            mapping: Mapping::Namespace,
+            kube: None,
             namespace: "argocd".into(),
             metrics_port: Some(0),
             healthz_port: Some(0),

@@ -153,14 +153,14 @@ async fn every_setting_may_come_from_the_environment() {
 #[tokio::test]
 async fn flags_without_effect_are_taken_and_told_once() {
     let site = Site::new();
-    let args = site.principal_args(port(), port(), &["--redis-server-address=a:1", "--event-processors=3"]);
+    let args = site.principal_args(port(), port(), &["--label-selector=a=b", "--event-processors=3"]);
     let mut principal = Process::start("principal", &args, site.folder());
     principal.logged("a start", |line| says(line, "principal started")).await;
     let log = principal.log();
     let told: Vec<_> =
         log.iter().filter(|line| says(line, "flags that are set have no effect in this version")).collect();
     assert_eq!(told.len(), 1, "{log:?}");
-    assert_eq!(told[0]["flags"], "redis-server-address, event-processors");
+    assert_eq!(told[0]["flags"], "event-processors, label-selector");
     assert!(principal.stderr().is_empty());
 }
 
@@ -188,8 +188,16 @@ async fn help_groups_the_flags_and_names_their_variables() {
     for (half, groups, flags) in [
         (
             "principal",
-            &["Listener:", "Agents' identity:", "TLS:", "Resource proxy (the Kubernetes door):", "Logging:", "Limits:"]
-                [..],
+            &[
+                "Listener:",
+                "Agents' identity:",
+                "TLS:",
+                "Resource proxy (the Kubernetes door):",
+                "Redis proxy (the Redis door):",
+                "Control plane:",
+                "Logging:",
+                "Limits:",
+            ][..],
             &["--listen-port <PORT>", "ARGOCD_PRINCIPAL_LISTEN_PORT", "[default: 8443]"][..],
         ),
         (

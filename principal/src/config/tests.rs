@@ -1,5 +1,9 @@
 use clap::{ArgAction, Args as _, Command};
-use common::config::{TlsVersion, command::go_style};
+use common::{
+    auth::Secret,
+    config::{TlsVersion, command::go_style},
+    redis::{Credentials, Login},
+};
 
 use super::*;
 use crate::args::{Later, NoEffect};
@@ -85,6 +89,15 @@ fn the_defaults_are_those_of_the_design() {
     let door = config.kube_door.unwrap();
     assert_eq!((door.listen.to_string().as_str(), door.response_timeout.as_secs()), ("0.0.0.0:9090", 10));
     assert_eq!(door.tls.client_ca, PathBuf::from("/proxy/ca.crt"));
+    let door = config.redis_door.unwrap();
+    assert_eq!(door.listen.to_string(), "0.0.0.0:6379");
+    assert_eq!((door.max_bulk, door.max_args), (512 << 20, 1 << 20));
+    assert_eq!(
+        (door.tls, door.redis),
+        (None, RedisConfig { address: "argocd-redis:6379".into(), tls: None, credentials: Credentials::None })
+    );
+    assert_eq!(config.mapping, Mapping::Namespace);
+    assert_eq!(config.kube, Path::new(POD_TOKEN).exists().then_some(KubeSource::Pod));
     assert_eq!((config.metrics_port, config.healthz_port), (Some(8000), Some(8003)));
     assert_eq!((config.stream_window, config.drain_grace.as_secs()), (limits::STREAM_WINDOW, 25));
     assert_eq!((config.max_connections, config.max_requests_per_agent), (16384, 4096));
@@ -100,10 +113,10 @@ fn the_shipped_parameters_start_it_once_the_paths_are_given() {
     );
     let config = config(&[&LEAST[..], &SHIPPED].concat()).unwrap();
     assert_eq!(config.grpc_listen.to_string(), "127.0.0.1:8443");
-    assert_eq!(
-        config.no_effect,
-        ["redis-password", "redis-proxy-server-tls-cert", "redis-proxy-server-tls-key", "redis-ca-path"]
-    );
+    let door = config.redis_door.unwrap();
+    assert_eq!((door.tls, door.redis.tls), (None, None));
+    assert_eq!(door.redis.credentials, Credentials::Given(Login { user: None, password: Secret::new("secret") }));
+    assert_eq!(config.no_effect, Vec::<&str>::new());
 }
 
 #[test]
@@ -134,6 +147,102 @@ fn flags_that_act_act() {
     let door = with(&["--resource-proxy-listen=127.0.0.1:0", "--resource-proxy-timeout=300ms"]).unwrap().kube_door;
     let door = door.unwrap();
     assert_eq!((door.listen.to_string().as_str(), door.response_timeout.as_millis()), ("127.0.0.1:0", 300));
+}
+
+#[test]
+fn the_redis_door_is_as_its_flags_say() {
+    assert_eq!(with(&["--disable-redis-proxy", "--redis-server-address=nowhere"]).unwrap().redis_door, None);
+    let door = |flags: &[&str]| with(flags).unwrap().redis_door.unwrap();
+    let plain = door(&[
+        "--redis-proxy-listen=[::1]:0",
+        "--redis-server-address=10.0.0.1:7000",
+        "--redis-creds-dir-path=/creds",
+        "--redis-max-bulk=1048576",
+        "--redis-max-args=16",
+    ]);
+    let expected = RedisDoorConfig {
+        listen: "[::1]:0".parse().unwrap(),
+        tls: None,
+        redis: RedisConfig {
+            address: "10.0.0.1:7000".into(),
+            tls: None,
+            credentials: Credentials::Directory("/creds".into()),
+        },
+        max_bulk: 1 << 20,
+        max_args: 16,
+    };
+    assert_eq!(plain, expected);
+
+    let pair = ["--redis-tls-enabled", "--redis-proxy-server-tls-cert=/crt", "--redis-proxy-server-tls-key=/key"];
+    let verified = door(&[&pair[..], &["--redis-ca-path=/ca"]].concat());
+    assert_eq!(verified.tls, Some(KeyPairPaths { certificate: "/crt".into(), key: "/key".into() }));
+    assert_eq!(verified.redis.tls, Some(RedisTls::Verified { ca: "/ca".into() }));
+    let usual_secret = ["--redis-tls-insecure", "--redis-ca-secret-name=argocd-redis-tls"];
+    assert_eq!(door(&[&pair[..], &usual_secret].concat()).redis.tls, Some(RedisTls::Insecure));
+    // Of no effect without the switch, whatever they say.
+    let off = door(&["--redis-ca-path=/ca", "--redis-tls-insecure", "--redis-proxy-server-tls-key=/key"]);
+    assert_eq!((off.tls, off.redis.tls), (None, None));
+    let empty = door(&["--redis-password=", "--redis-creds-dir-path="]);
+    assert_eq!(empty.redis.credentials, Credentials::None);
+}
+
+#[test]
+fn contradictions_of_the_redis_door_are_one_line_each() {
+    let pair = ["--redis-tls-enabled", "--redis-proxy-server-tls-cert=/crt", "--redis-proxy-server-tls-key=/key"];
+    let line_of_pair = |flags: &[&str]| line_with(&[&pair[..], flags].concat());
+    assert_eq!(
+        line_with(&["--redis-tls-enabled"]),
+        "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key are not given: \
+         loading from Secret \"argocd-redis-proxy-tls\" is not supported yet"
+    );
+    let together = "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key go together";
+    assert_eq!(line_with(&pair[..2]), format!("--redis-proxy-server-tls-key is not given: {together}"));
+    assert_eq!(line_with(&[pair[0], pair[2]]), format!("--redis-proxy-server-tls-cert is not given: {together}"));
+    for (flags, expected) in [
+        (&[][..], r#"--redis-ca-path is not given: loading from Secret "argocd-redis-tls" is not supported yet"#),
+        (
+            &["--redis-ca-secret-name=mine"],
+            r#"--redis-ca-path is not given: loading from Secret "mine" is not supported yet"#,
+        ),
+        (
+            &["--redis-ca-path=/ca", "--redis-tls-insecure"],
+            r#"--redis-ca-path: "/ca" is not allowed: must not be given beside --redis-tls-insecure"#,
+        ),
+        (
+            &["--redis-ca-path=/ca", "--redis-ca-secret-name=mine"],
+            r#"--redis-ca-path: "/ca" is not allowed: must not be given beside --redis-ca-secret-name"#,
+        ),
+        (
+            &["--redis-ca-secret-name=mine", "--redis-tls-insecure"],
+            r#"--redis-ca-secret-name: "mine" is not allowed: must not be given beside --redis-tls-insecure"#,
+        ),
+    ] {
+        assert_eq!(line_of_pair(flags), expected);
+    }
+    assert_eq!(
+        line_with(&["--redis-creds-dir-path=/creds", "--redis-password=hunter2"]),
+        r#"--redis-creds-dir-path: "/creds" is not allowed: must not be given beside --redis-password"#
+    );
+    let address = line_with(&["--redis-server-address=redis"]);
+    assert!(address.starts_with(r#"--redis-server-address: "redis" is not allowed: must be a host and a port"#));
+}
+
+#[test]
+fn no_password_is_shown() {
+    let config = with(&["--redis-password=hunter2"]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!format!("{:?}", Args::from_flags(["--redis-password=hunter2"]).unwrap()).contains("hunter2"));
+}
+
+#[test]
+fn the_control_plane_is_where_it_is_said_to_be() {
+    let kubeconfig = |file: Option<&str>, context: Option<&str>| {
+        Some(KubeSource::Kubeconfig { file: file.map(Into::into), context: context.map(Into::into) })
+    };
+    assert_eq!(with(&["--kubeconfig=/k"]).unwrap().kube, kubeconfig(Some("/k"), None));
+    assert_eq!(with(&["--kubeconfig=/k", "--kubecontext=c"]).unwrap().kube, kubeconfig(Some("/k"), Some("c")));
+    assert_eq!(with(&["--kubecontext=c"]).unwrap().kube, kubeconfig(None, Some("c")));
+    assert_eq!(with(&["--destination-based-mapping"]).unwrap().mapping, Mapping::Destination);
 }
 
 #[test]

@@ -21,7 +21,7 @@ enum Type {
 }
 
 /// The flags of `argocd-agent principal`.
-const PRINCIPAL: [Row; 75] = [
+const PRINCIPAL: [Row; 78] = [
     ("listen-host", String, "ARGOCD_PRINCIPAL_LISTEN_HOST", ""),
     ("listen-port", Int, "ARGOCD_PRINCIPAL_LISTEN_PORT", "8443"),
     ("log-level", StringSlice, "ARGOCD_PRINCIPAL_LOG_LEVEL", "info"),
@@ -102,6 +102,9 @@ const PRINCIPAL: [Row; 75] = [
     // Ours.
     ("resource-proxy-listen", String, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_LISTEN", "0.0.0.0:9090"),
     ("resource-proxy-timeout", Duration, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_TIMEOUT", "10s"),
+    ("redis-proxy-listen", String, "ARGOCD_PRINCIPAL_REDIS_PROXY_LISTEN", "0.0.0.0:6379"),
+    ("redis-max-bulk", Int, "ARGOCD_PRINCIPAL_REDIS_MAX_BULK", "536870912"),
+    ("redis-max-args", Int, "ARGOCD_PRINCIPAL_REDIS_MAX_ARGS", "1048576"),
     ("tunnel-stream-window", Int, "ARGOCD_PRINCIPAL_TUNNEL_STREAM_WINDOW", "1048576"),
     ("drain-grace", Duration, "ARGOCD_PRINCIPAL_DRAIN_GRACE", "25s"),
     ("worker-threads", Int, "ARGOCD_PRINCIPAL_WORKER_THREADS", "0"),
@@ -239,7 +242,11 @@ fn every_flag_has_its_type() {
                 }
                 Int => {
                     // A number that is within the bounds of each.
-                    let number = if *flag == "tunnel-stream-window" { "65536" } else { "7" };
+                    let number = match *flag {
+                        "tunnel-stream-window" => "65536",
+                        "redis-max-bulk" => "1048576",
+                        _ => "7",
+                    };
                     assert!(with(number) && apart(number), "{half} --{flag}");
                     assert!(!with("x") && !with("1.5") && !with("-1"), "{half} --{flag}");
                     let is_port = flag.ends_with("-port");
@@ -284,6 +291,10 @@ fn bad_values_are_one_line_with_flag_value_and_what_is_allowed() {
             r#"--resource-proxy-listen: ":9090" is not allowed: must be an IP address and a port, such as 0.0.0.0:9090"#,
         ),
         (
+            &["argocd-agent", "principal", "--redis-proxy-listen=6379"],
+            r#"--redis-proxy-listen: "6379" is not allowed: must be an IP address and a port, such as 0.0.0.0:6379"#,
+        ),
+        (
             &["argocd-agent", "agent", "--insecure-tls=maybe"],
             r#"--insecure-tls: "maybe" is not allowed: must be true or false (or 1, 0, t, f)"#,
         ),
@@ -304,7 +315,11 @@ fn bad_values_are_one_line_with_flag_value_and_what_is_allowed() {
 #[test]
 fn help_has_every_flag_under_a_heading_with_its_variable() {
     for (half, table, headings) in [
-        ("principal", &PRINCIPAL[..], &["Listener", "TLS", "Resource proxy", "Logging", "Limits"][..]),
+        (
+            "principal",
+            &PRINCIPAL[..],
+            &["Listener", "TLS", "Resource proxy", "Redis proxy", "Control plane", "Logging", "Limits"][..],
+        ),
         ("agent", &AGENT, &["Principal", "TLS", "Workload cluster", "Managed filter", "Logging", "Limits"]),
     ] {
         let mut command = command();

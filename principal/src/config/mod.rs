@@ -3,7 +3,14 @@
 //! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
 //! line for the operator.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+mod redis;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use common::{
     AgentName,
@@ -14,6 +21,7 @@ use common::{
     tunnel::limits,
 };
 
+pub use self::redis::{KeyPairPaths, RedisConfig, RedisDoorConfig, RedisTls};
 use crate::{agents::auth::CertificateRule, args::Args};
 
 /// The settings of a principal.
@@ -29,6 +37,12 @@ pub struct Config {
     pub auth: CertificateRule,
     /// The Kubernetes door; `None` when it stays shut.
     pub kube_door: Option<KubeDoorConfig>,
+    /// The Redis door; `None` when it stays shut.
+    pub redis_door: Option<RedisDoorConfig>,
+    /// How Applications are mapped to agents.
+    pub mapping: Mapping,
+    /// How to reach the API server of the control plane's cluster; `None` when nothing says where it is.
+    pub kube: Option<KubeSource>,
     /// The namespace of the control plane.
     pub namespace: String,
     /// The port of the metrics endpoint, 0 for any free one; `None` when there is none.
@@ -84,6 +98,29 @@ pub struct KubeDoorConfig {
     pub response_timeout: Duration,
 }
 
+/// How an Application is mapped to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// By its namespace.
+    Namespace,
+    /// By `spec.destination.name`.
+    Destination,
+}
+
+/// How to reach an API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KubeSource {
+    /// As the ServiceAccount of this Pod.
+    Pod,
+    /// By a kubeconfig.
+    Kubeconfig {
+        /// The file; without one the file that kubectl would use.
+        file: Option<PathBuf>,
+        /// A context in it, in place of its current one.
+        context: Option<String>,
+    },
+}
+
 // === impl Config ===
 
 impl TryFrom<Args> for Config {
@@ -100,6 +137,12 @@ impl TryFrom<Args> for Config {
             auth: auth(&args, &namespace)?,
             grpc_tls: grpc_tls(&args)?,
             kube_door: kube_door(&args)?,
+            redis_door: redis::redis_door(&args)?,
+            mapping: match args.control_plane.destination_based_mapping {
+                true => Mapping::Destination,
+                false => Mapping::Namespace,
+            },
+            kube: kube(&args),
             namespace,
             metrics_port: Some(args.listener.metrics_port).filter(|port| *port != 0),
             healthz_port: Some(args.listener.healthz_port),
@@ -139,7 +182,6 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
         ("insecure-tls-generate", later.insecure_tls_generate),
         ("insecure-plaintext", later.insecure_plaintext),
         ("enable-websocket", later.enable_websocket),
-        ("destination-based-mapping", later.destination_based_mapping),
         ("enable-self-cluster-registration", later.enable_self_cluster_registration),
         ("ha-enabled", later.ha_enabled),
     ];
@@ -235,6 +277,17 @@ fn kube_door(args: &Args) -> Result<Option<KubeDoorConfig>, FlagError> {
     }))
 }
 
+/// What was given, else the Pod's own. A kubeconfig that happens to lie about is not looked for: the principal would
+/// believe whatever that cluster says.
+fn kube(args: &Args) -> Option<KubeSource> {
+    let file = given(args.control_plane.kubeconfig.as_ref()).map(PathBuf::from);
+    let context = given(args.control_plane.kubecontext.as_ref()).map(str::to_owned);
+    if file.is_some() || context.is_some() {
+        return Some(KubeSource::Kubeconfig { file, context });
+    }
+    Path::new(POD_TOKEN).exists().then_some(KubeSource::Pod)
+}
+
 /// The flags that were set to something else than their default, and that nothing reads.
 fn without_effect(args: &Args) -> Vec<&'static str> {
     let usual = Args::from_flags([]).expect("the defaults are allowed").no_effect;
@@ -248,27 +301,11 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
         ("jwt-secret-name", set.jwt_secret_name != usual.jwt_secret_name),
         ("insecure-jwt-generate", set.insecure_jwt_generate != usual.insecure_jwt_generate),
         ("resource-proxy-address", set.resource_proxy_address != usual.resource_proxy_address),
-        ("redis-server-address", set.redis_server_address != usual.redis_server_address),
-        ("redis-password", set.redis_password != usual.redis_password),
-        ("redis-creds-dir-path", set.redis_creds_dir_path != usual.redis_creds_dir_path),
-        ("disable-redis-proxy", set.disable_redis_proxy != usual.disable_redis_proxy),
         ("redis-compression-type", set.redis_compression_type != usual.redis_compression_type),
-        ("redis-tls-enabled", set.redis_tls_enabled != usual.redis_tls_enabled),
-        ("redis-proxy-server-tls-cert", set.redis_proxy_server_tls_cert != usual.redis_proxy_server_tls_cert),
-        ("redis-proxy-server-tls-key", set.redis_proxy_server_tls_key != usual.redis_proxy_server_tls_key),
-        (
-            "redis-proxy-server-tls-secret-name",
-            set.redis_proxy_server_tls_secret_name != usual.redis_proxy_server_tls_secret_name,
-        ),
-        ("redis-ca-path", set.redis_ca_path != usual.redis_ca_path),
-        ("redis-ca-secret-name", set.redis_ca_secret_name != usual.redis_ca_secret_name),
-        ("redis-tls-insecure", set.redis_tls_insecure != usual.redis_tls_insecure),
         ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
         ("event-processors", set.event_processors != usual.event_processors),
         ("otlp-insecure", set.otlp_insecure != usual.otlp_insecure),
         ("label-selector", set.label_selector != usual.label_selector),
-        ("kubeconfig", set.kubeconfig != usual.kubeconfig),
-        ("kubecontext", set.kubecontext != usual.kubecontext),
         (
             "self-registration-client-cert-secret",
             set.self_registration_client_cert_secret != usual.self_registration_client_cert_secret,
@@ -287,6 +324,9 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     .filter_map(|(flag, is_set)| is_set.then_some(flag))
     .collect()
 }
+
+/// Where Kubernetes puts the token of a Pod's ServiceAccount, unless it has none.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// Where Kubernetes puts the namespace of a Pod.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
