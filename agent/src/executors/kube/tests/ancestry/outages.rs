@@ -70,10 +70,9 @@ async fn an_api_server_that_does_not_list_leaves_it_open_after_ten_seconds() {
     let (cluster, pod) = Cluster::with_a_pod().await;
     cluster.fail("list", REPLICA_SETS, 500);
     let mut following = cluster.follow();
-    tokio::time::pause();
     let begun = tokio::time::Instant::now();
     let refusal = following.managed(&pod).await.unwrap_err();
-    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(refusal.text().contains(&format!("cannot follow {REPLICA_SETS}: ")), "{refusal:?}");
 }
 
