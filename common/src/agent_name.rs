@@ -1,6 +1,6 @@
 //! The name of an agent: the one key by which doors, registry, Secrets and metrics speak of a workload cluster.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// A DNS-1123 label (RFC 1123 section 2.1, as Kubernetes reads it): 1 to 63 characters of `a-z`, `0-9` and `-`,
 /// beginning and ending with a letter or digit. Cheap to clone.
@@ -37,6 +37,13 @@ impl AgentName {
     }
 }
 
+/// So that a map of agents is asked by text, and no name has to be made first. Both hash and compare alike.
+impl Borrow<str> for AgentName {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Display for AgentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -64,5 +71,12 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ä", "a b", "a\n", &"x".repeat(64)] {
             assert!(AgentName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_set_of_names_is_asked_by_text() {
+        let names = std::collections::HashSet::from([AgentName::parse("agent-1").unwrap()]);
+        assert_eq!(names.get("agent-1").map(AgentName::as_str), Some("agent-1"));
+        assert!(!names.contains("agent-2"));
     }
 }

@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod args;
 pub mod config;
+pub mod control_plane;
 pub mod doors;
 pub mod listen;
 mod principal;

@@ -16,10 +16,11 @@ use tracing::{Span, info, info_span};
 
 use crate::{
     agents::{
-        Dialer, Registry, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
-        serve::TunnelServe, service::TunnelService,
+        Dialer, Directory, Registry, Router, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics,
+        registry::Limits, routes::By, serve::TunnelServe, service::TunnelService,
     },
-    config::{Config, KubeDoorConfig, TlsPaths},
+    config::{Config, KubeDoorConfig, Mapping, TlsPaths},
+    control_plane::{ClientError, ControlPlane},
     doors::kube::{KubeDoor, KubeDoorOptions},
     listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
 };
@@ -37,6 +38,8 @@ pub struct Principal {
     pub healthz: Option<SocketAddr>,
     /// Who is attached.
     pub agents: Arc<Registry>,
+    /// Whose a key is, where the Redis door is open.
+    pub routes: Option<Arc<Router>>,
 }
 
 /// Why a principal does not start.
@@ -60,6 +63,14 @@ pub enum Error {
         #[source]
         source: TlsError,
     },
+    /// What says where the control plane's API server is cannot be used.
+    #[error("cannot set up the client of the control plane's Kubernetes API")]
+    ControlPlane(#[source] ClientError),
+    /// Nobody says where Applications go.
+    #[error(
+        "--destination-based-mapping needs the control plane's Kubernetes API: give --kubeconfig outside of a Pod there"
+    )]
+    NoControlPlane,
     /// A socket cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -106,12 +117,23 @@ impl Principal {
             Some(door) => Some(open_kube_door(door, config.tls_versions).await?),
             None => None,
         };
+        let control_plane = match &config.redis_door {
+            Some(_) => control_plane(&config, &mut metrics, drain).await?,
+            None => None,
+        };
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
 
         let tunnel_metrics = TunnelMetrics::register(metrics.part("tunnel"));
         let limits_of_requests = Limits { per_agent: config.max_requests_per_agent, all: config.max_requests };
-        let agents = Arc::new(Registry::new(limits_of_requests, tunnel_metrics.clone()));
+        let clusters = control_plane.as_ref().map(|control_plane| control_plane.cluster_secrets(&config.namespace));
+        let directory = Arc::new(Directory::new(clusters));
+        directory.register(metrics.part("tunnel"));
+        let agents = Arc::new(Registry::new(Arc::clone(&directory), limits_of_requests, tunnel_metrics.clone()));
+        let routes = config.redis_door.as_ref().map(|_open| {
+            let by = mapping(config.mapping, config.namespace, control_plane.as_ref());
+            Arc::new(Router::new(directory, by))
+        });
         let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
         let service = TunnelService::new(Arc::clone(&agents), liveliness, tunnel_metrics, drain.clone());
         let serve = TunnelServe::new(service, config.stream_window);
@@ -122,6 +144,7 @@ impl Principal {
             metrics: local_addr(metrics_listener.as_ref()),
             healthz: local_addr(healthz_listener.as_ref()),
             agents: Arc::clone(&agents),
+            routes,
         };
 
         let attach = {
@@ -176,6 +199,32 @@ async fn attach(connection: Connection, serve: TunnelServe, rule: Arc<Certificat
         None => Err("no client certificate".to_owned()),
     };
     serve.serve(connection.io, agent, drain).await;
+}
+
+/// The API server that says who is an agent and where Applications go, if anything says where that is.
+async fn control_plane(
+    config: &Config,
+    metrics: &mut Metrics,
+    drain: &drain::Watch,
+) -> Result<Option<ControlPlane>, Error> {
+    let Some(source) = &config.kube else {
+        if config.mapping == Mapping::Destination {
+            return Err(Error::NoControlPlane);
+        }
+        info!("nothing says where the control plane's Kubernetes API is: only agents that have attached are known");
+        return Ok(None);
+    };
+    let control_plane = ControlPlane::new(source, metrics.part("control_plane"), drain.clone()).await;
+    control_plane.map(Some).map_err(Error::ControlPlane)
+}
+
+fn mapping(mapping: Mapping, namespace: String, control_plane: Option<&ControlPlane>) -> By {
+    match (mapping, control_plane) {
+        (Mapping::Destination, Some(control_plane)) => {
+            By::Destination { namespace, applications: control_plane.applications() }
+        }
+        (Mapping::Namespace, _) | (Mapping::Destination, None) => By::Namespace,
+    }
 }
 
 async fn open_kube_door(

@@ -49,7 +49,15 @@ impl Link {
     /// # Panics
     /// When there is none.
     pub async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), target).await
+    }
+
+    /// A proxy to `target` at an address, where another may have been.
+    ///
+    /// # Panics
+    /// When it is taken.
+    pub async fn at(address: SocketAddr, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let (signal, watch) = drain::channel();
         let (mood, moods) = watch::channel(Mood::Passing(Duration::ZERO));

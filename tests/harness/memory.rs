@@ -22,7 +22,7 @@ use common::{
 };
 use futures_util::future::BoxFuture;
 use principal::agents::{
-    DialError, Dialer, Lease, Registry, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
+    DialError, Dialer, Directory, Lease, Registry, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
     serve::TunnelServe, service::TunnelService,
 };
 use tokio::sync::watch;
@@ -75,7 +75,8 @@ impl Principal {
         let (signal, watch) = drain::channel();
         let mut metrics = prometheus_client::registry::Registry::default();
         let tunnel = TunnelMetrics::register(metrics.sub_registry_with_prefix("tunnel"));
-        let registry = Arc::new(Registry::new(Limits { per_agent: 4096, all: 65_536 }, tunnel.clone()));
+        let directory = Arc::new(Directory::new(None));
+        let registry = Arc::new(Registry::new(directory, Limits { per_agent: 4096, all: 65_536 }, tunnel.clone()));
         let liveliness = Liveliness { ping_interval: limits::PING_INTERVAL, silence: limits::SILENCE };
         let service = TunnelService::new(Arc::clone(&registry), liveliness, tunnel, watch.clone());
         let serve = TunnelServe::new(service, limits::STREAM_WINDOW);

@@ -169,6 +169,12 @@ impl World {
         self.principal.kube_door.expect("the Kubernetes door is open")
     }
 
+    /// The settings of the principal.
+    #[must_use]
+    pub fn config(&self) -> &principal::config::Config {
+        &self.config
+    }
+
     /// The file with the world's CA.
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {

@@ -20,6 +20,7 @@ mod kubectl;
 mod logs;
 mod observability;
 mod redis_endpoint;
+mod redis_routes;
 mod redis_scanner;
 mod refusals;
 mod streams;

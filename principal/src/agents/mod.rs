@@ -1,13 +1,17 @@
-//! The agents behind the doors: who is attached, and how to reach them.
+//! The agents behind the doors: who there is, who is attached, how to reach them, and whose a key is.
 
 pub mod auth;
 pub mod dialer;
+pub mod directory;
 pub mod handshake;
 pub mod metrics;
 pub mod registry;
+pub mod routes;
 pub mod serve;
 pub mod service;
 pub mod session;
 
 pub use dialer::{DialError, Dialer, Lease};
+pub use directory::Directory;
 pub use registry::Registry;
+pub use routes::{Route, Router, Routes};

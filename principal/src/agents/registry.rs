@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use super::{
-    DialError, Dialer, Lease,
+    DialError, Dialer, Directory, Lease,
     metrics::TunnelMetrics,
     session::{Events, Session},
 };
@@ -26,6 +26,7 @@ use super::{
 pub struct Registry {
     /// A std lock: held for map operations, never across an await.
     attached: RwLock<Attached>,
+    directory: Arc<Directory>,
     limits: Limits,
     places: Arc<Semaphore>,
     metrics: TunnelMetrics,
@@ -54,15 +55,17 @@ struct Attached {
 // === impl Registry ===
 
 impl Registry {
-    /// An empty registry.
+    /// An empty registry, which tells the directory who attaches.
     #[must_use]
-    pub fn new(limits: Limits, metrics: TunnelMetrics) -> Self {
-        Self { attached: RwLock::default(), limits, places: Arc::new(Semaphore::new(limits.all)), metrics }
+    pub fn new(directory: Arc<Directory>, limits: Limits, metrics: TunnelMetrics) -> Self {
+        let places = Arc::new(Semaphore::new(limits.all));
+        Self { attached: RwLock::default(), directory, limits, places, metrics }
     }
 
     /// Attaches a new session, which takes over from an older one of the same agent.
     pub(super) fn attach(&self, agent: &AgentName) -> (Arc<Session>, Events) {
         let (session, events) = Session::new(agent.clone(), self.limits.per_agent, self.metrics.clone());
+        self.directory.saw(agent);
         let mut attached = self.write();
         attached.all.insert(session.id(), Arc::clone(&session));
         let replaced = attached.newest.insert(agent.clone(), Arc::clone(&session));

@@ -1,0 +1,156 @@
+//! A Secret by which Argo CD knows a cluster, of which only the agent's name is read.
+//!
+//! It holds the credentials of whoever calls that cluster. Those are never decoded: what is not a field here is skipped
+//! while the answer is read.
+
+use std::borrow::Cow;
+
+use common::AgentName;
+use k8s_openapi::{ByteString, NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Resource, runtime::watcher};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use tracing::debug;
+
+use super::{references::Objects, watch::Refers};
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ClusterSecret {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Data {
+    /// The address of the cluster, which at ours is the Kubernetes door's.
+    server: Option<ByteString>,
+}
+
+// === impl ClusterSecret ===
+
+impl Refers for ClusterSecret {
+    const OBJECTS: Objects = Objects::ClusterSecrets;
+
+    fn selection() -> watcher::Config {
+        watcher::Config::default().labels(CLUSTERS).page_size(PAGE)
+    }
+
+    /// What the label says, which upstream and `argocd-agentctl` write; without it what the address says. A Secret
+    /// that was written by hand may have the address alone.
+    fn agent(&self) -> Option<AgentName> {
+        let label = self.metadata.labels.as_ref().and_then(|labels| labels.get(AGENT_LABEL));
+        let name: Cow<'_, str> = match label {
+            Some(label) => label.into(),
+            None => agent_in_query(std::str::from_utf8(&self.data.server.as_ref()?.0).ok()?)?,
+        };
+        let parsed = AgentName::parse(&name);
+        if parsed.is_err() {
+            debug!(secret = self.metadata.name, %name, "a cluster Secret names an agent that cannot be one");
+        }
+        parsed.ok()
+    }
+}
+
+impl Resource for ClusterSecret {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Secret".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "secrets".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// The first `agentName` in the query of `server`, as Go's `url.Values.Get` reads it.
+fn agent_in_query(server: &str) -> Option<Cow<'_, str>> {
+    let (_, query) = server.split('#').next()?.split_once('?')?;
+    let mut fields = query.split('&').filter_map(|field| field.split_once('='));
+    let (_, value) = fields.find(|(key, _)| *key == AGENT_FIELD)?;
+    percent_decode_str(value.trim()).decode_utf8().ok()
+}
+
+/// Argo CD's mark (`LabelKeySecretType`).
+const CLUSTERS: &str = "argocd.argoproj.io/secret-type=cluster";
+/// Upstream's mark (`LabelKeyClusterAgentMapping`).
+const AGENT_LABEL: &str = "argocd-agent.argoproj-labs.io/agent-name";
+const AGENT_FIELD: &str = "agentName";
+/// `kube` reads a page as a whole, and a Secret with chains of certificates may have 50 KiB.
+const PAGE: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(label: Option<&str>, server: Option<&str>) -> ClusterSecret {
+        let server = server.map(|server| serde_json::to_value(ByteString(server.into())).unwrap());
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "argocd", "name": "s", "labels": label.map(|label| json!({AGENT_LABEL: label}))},
+            "data": {"name": "bmFtZQ==", "server": server, "config": "eyJiZWFyZXJUb2tlbiI6ImhpZGRlbiJ9"},
+            "type": "Opaque",
+        }))
+        .unwrap()
+    }
+
+    fn agent(label: Option<&str>, server: Option<&str>) -> Option<String> {
+        secret(label, server).agent().map(|agent| agent.to_string())
+    }
+
+    #[test]
+    fn the_label_names_the_agent_and_else_the_address_does() {
+        let proxy = "https://argocd-agent-resource-proxy:9090?agentName=agent-2";
+        assert_eq!(agent(Some("agent-1"), Some(proxy)), Some("agent-1".into()));
+        assert_eq!(agent(Some("agent-1"), None), Some("agent-1".into()));
+        assert_eq!(agent(None, Some(proxy)), Some("agent-2".into()));
+        for (server, expected) in [
+            ("https://proxy:9090/?agentName=a", Some("a")),
+            ("https://proxy:9090/?x=y&agentName=a&agentName=b#agentName=c", Some("a")),
+            ("https://proxy:9090?agentName=agent%2D1", Some("agent-1")),
+            ("https://proxy:9090?agentname=a", None),
+            ("https://proxy:9090?agentName=", None),
+            ("https://proxy:9090?agentName=A", None),
+            ("https://proxy:9090?agentName", None),
+            ("https://proxy:9090#?agentName=a", None),
+            ("https://kubernetes.default.svc", None),
+            ("", None),
+        ] {
+            assert_eq!(agent(None, Some(server)).as_deref(), expected, "{server}");
+        }
+        assert_eq!(agent(None, None), None);
+        assert_eq!(agent(Some(""), Some(proxy)), None);
+        assert_eq!(agent(Some("Agent_1"), Some(proxy)), None);
+    }
+
+    #[test]
+    fn a_secret_without_data_is_of_no_agent() {
+        let secret: ClusterSecret = serde_json::from_value(json!({"metadata": {"name": "s"}})).unwrap();
+        assert_eq!(secret.agent(), None);
+    }
+
+    #[test]
+    fn credentials_are_not_kept() {
+        let shown = format!("{:?}", secret(Some("a"), Some("https://a")));
+        assert!(!shown.contains("hidden") && !shown.contains("eyJi") && !shown.contains("config"), "{shown}");
+    }
+}

@@ -1,0 +1,234 @@
+//! Which agent each object of the control plane refers to.
+//!
+//! Asked for every key, so it is a lookup of text in maps; filled by a watch. Not known until its first list is complete,
+//! and kept for good from then on: an API server that is away takes nothing away.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use common::AgentName;
+
+/// Objects of one kind that refer to an agent each. Those that refer to none are not kept.
+#[derive(Debug)]
+pub struct References {
+    objects: Objects,
+    /// None until the first list is complete. A std lock: held for map operations, never across an await.
+    listed: RwLock<Option<Listed>>,
+}
+
+/// What is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Objects {
+    /// Secrets of Argo CD that stand for a cluster each.
+    ClusterSecrets,
+    /// Applications of Argo CD.
+    Applications,
+}
+
+/// It cannot be said yet. The text is the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotKnown(pub &'static str);
+
+/// A list, or one that comes.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// By namespace, then by name.
+    agents_of: HashMap<Box<str>, HashMap<Box<str>, AgentName>>,
+    /// How many objects refer to each agent.
+    counts: HashMap<AgentName, usize>,
+}
+
+// === impl References ===
+
+impl References {
+    pub(super) fn new(objects: Objects) -> Self {
+        Self { objects, listed: RwLock::default() }
+    }
+
+    /// The agent that the object refers to; none where there is no such object, or it refers to none.
+    ///
+    /// # Errors
+    /// When the objects were never listed.
+    pub fn agent_of(&self, namespace: &str, name: &str) -> Result<Option<AgentName>, NotKnown> {
+        self.read().as_ref().map(|listed| listed.agent_of(namespace, name)).ok_or(self.objects.not_known())
+    }
+
+    /// The agent of this name, where any object refers to it.
+    ///
+    /// # Errors
+    /// When the objects were never listed.
+    pub fn agent(&self, name: &str) -> Result<Option<AgentName>, NotKnown> {
+        let listed = self.read();
+        let agent = listed.as_ref().map(|listed| listed.counts.get_key_value(name).map(|(agent, _)| agent.clone()));
+        agent.ok_or(self.objects.not_known())
+    }
+
+    /// How many agents are referred to, less those of `others`; none while that is not known.
+    #[must_use]
+    pub fn count_without(&self, others: impl Fn(&AgentName) -> bool) -> usize {
+        self.read().as_ref().map_or(0, |listed| listed.counts.keys().filter(|agent| !others(agent)).count())
+    }
+
+    /// Whether the objects were listed. Then they stay known.
+    pub(super) fn is_known(&self) -> bool {
+        self.read().is_some()
+    }
+
+    /// A new list is complete, and takes the place of what was known.
+    pub(super) fn replace(&self, listed: Listed) {
+        *self.write() = Some(listed);
+    }
+
+    /// One object is so now. Of no effect before the first list, which has it.
+    pub(super) fn set(&self, namespace: &str, name: &str, agent: Option<AgentName>) {
+        // Most changes of an Application are of its status, so readers are not kept out for those.
+        let same = |listed: &Listed| listed.agent_of(namespace, name) == agent;
+        if self.read().as_ref().is_none_or(same) {
+            return;
+        }
+        if let Some(listed) = self.write().as_mut() {
+            listed.set(namespace, name, agent);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Option<Listed>> {
+        self.listed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Listed>> {
+        self.listed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Objects ===
+
+impl Objects {
+    fn not_known(self) -> NotKnown {
+        match self {
+            Self::ClusterSecrets => NotKnown("cluster secrets are not known yet"),
+            Self::Applications => NotKnown("applications are not known yet"),
+        }
+    }
+}
+
+impl fmt::Display for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClusterSecrets => "cluster Secrets",
+            Self::Applications => "Applications",
+        })
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    pub(super) fn set(&mut self, namespace: &str, name: &str, agent: Option<AgentName>) {
+        let old = match agent {
+            Some(agent) => {
+                *self.counts.entry(agent.clone()).or_default() += 1;
+                self.agents_of.entry(namespace.into()).or_default().insert(name.into(), agent)
+            }
+            None => self.remove(namespace, name),
+        };
+        let Some(old) = old else { return };
+        if let Entry::Occupied(mut count) = self.counts.entry(old) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) -> Option<AgentName> {
+        let names = self.agents_of.get_mut(namespace)?;
+        let old = names.remove(name);
+        if names.is_empty() {
+            self.agents_of.remove(namespace);
+        }
+        old
+    }
+
+    fn agent_of(&self, namespace: &str, name: &str) -> Option<AgentName> {
+        self.agents_of.get(namespace)?.get(name).cloned()
+    }
+}
+
+common::snake_case_labels!(Objects);
+
+#[cfg(test)]
+impl References {
+    /// As a complete list says.
+    pub(crate) fn of(list: &[(&str, &str, &str)]) -> std::sync::Arc<Self> {
+        let references = Self::new(Objects::Applications);
+        let mut listed = Listed::default();
+        for (namespace, name, agent) in list {
+            listed.set(namespace, name, AgentName::parse(agent).ok());
+        }
+        references.replace(listed);
+        std::sync::Arc::new(references)
+    }
+
+    /// Before the first list.
+    pub(crate) fn not_listed() -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self::new(Objects::Applications))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(name: &str) -> Option<AgentName> {
+        Some(AgentName::parse(name).unwrap())
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_list() {
+        let references = References::new(Objects::Applications);
+        let not_known = NotKnown("applications are not known yet");
+        references.set("ns", "a", agent("agent-1"));
+        assert_eq!(references.agent_of("ns", "a"), Err(not_known));
+        assert_eq!(references.agent("agent-1"), Err(not_known));
+        assert_eq!(references.count_without(|_| false), 0);
+        references.replace(Listed::default());
+        assert_eq!((references.agent_of("ns", "a"), references.agent("agent-1")), (Ok(None), Ok(None)));
+    }
+
+    #[test]
+    fn an_agent_is_referred_to_until_the_last_object_goes() {
+        let references = References::of(&[("ns", "a", "agent-1"), ("ns", "b", "agent-1"), ("other", "a", "agent-2")]);
+        assert_eq!(references.agent_of("ns", "a"), Ok(agent("agent-1")));
+        assert_eq!(references.agent_of("other", "a"), Ok(agent("agent-2")));
+        assert_eq!(references.agent_of("other", "b"), Ok(None));
+        assert_eq!(references.count_without(|_| false), 2);
+        assert_eq!(references.count_without(|agent| agent.as_str() == "agent-1"), 1);
+        // Said again, moved, and gone.
+        references.set("ns", "a", agent("agent-1"));
+        references.set("ns", "a", agent("agent-2"));
+        assert_eq!(references.agent("agent-1"), Ok(agent("agent-1")));
+        references.set("ns", "b", None);
+        references.set("ns", "b", None);
+        assert_eq!(references.agent("agent-1"), Ok(None));
+        references.set("other", "a", None);
+        assert_eq!(references.agent("agent-2"), Ok(agent("agent-2")));
+        references.set("ns", "a", None);
+        assert_eq!(references.agent("agent-2"), Ok(None));
+        assert!(references.read().as_ref().is_some_and(|listed| listed.agents_of.is_empty()));
+    }
+
+    #[test]
+    fn a_new_list_takes_the_place_of_the_old_one() {
+        let references = References::of(&[("ns", "a", "agent-1")]);
+        let mut listed = Listed::default();
+        listed.set("ns", "b", agent("agent-2"));
+        references.replace(listed);
+        assert_eq!(references.agent_of("ns", "a"), Ok(None));
+        assert_eq!(references.agent("agent-1"), Ok(None));
+        assert_eq!(references.agent("agent-2"), Ok(agent("agent-2")));
+    }
+}
