@@ -50,9 +50,9 @@ impl LogConfig {
             _ => "warn",
         };
         let mut directives = others.to_owned();
-        if others == "warn" {
+        if others != "debug" {
             // What goes wrong with a watch we tell ourselves, once; kube-rs tells it each time, bodies included.
-            directives.push_str(",kube_client=error,kube_runtime=error");
+            directives.push_str(",kube_client=error,kube_client::client::builder=off,kube_runtime=error");
         }
         for krate in OURS {
             directives.push_str(&format!(",{krate}={all}"));
@@ -117,6 +117,8 @@ mod tests {
             (&["debug"], "h2::proto", Level::INFO, false),
             (&["info"], "h2::proto", Level::WARN, true),
             (&["info"], "kube_runtime::watcher", Level::WARN, false),
+            (&["info"], "kube_client::client::builder", Level::ERROR, false),
+            (&["error"], "kube_client::client::builder", Level::ERROR, false),
             (&["trace"], "kube_runtime::watcher", Level::WARN, true),
             (&["error"], "h2::proto", Level::WARN, false),
             (&["trace"], "h2::proto", Level::DEBUG, true),
