@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p bench -- get|list|watch`.
+//! Benchmarks: `cargo run --release -p bench -- get|list|watch|redis`.
 //!
 //! Each scenario runs all contestants in turn, round by round, in one run on one machine, as separate processes. What
 //! is measured, what is fair and what is not is told in `docs/benchmarks.md`.
@@ -12,6 +12,7 @@ mod meter;
 mod objects;
 mod pki;
 mod process;
+mod redis;
 mod report;
 mod scenarios;
 mod stage;
@@ -47,6 +48,7 @@ async fn run(scenario: &Scenario) -> Result<()> {
             Scenario::Get(args) => scenarios::get::run(args).await,
             Scenario::List(args) => scenarios::list::run(args).await,
             Scenario::Watch(args) => scenarios::watch::run(args).await,
+            Scenario::Redis(args) => scenarios::redis::run(args).await,
         }
     };
     // Leaving drops what was started.

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use crate::{
     accounting::{Part, Usage, machine_cpu},
     apiserver::API_SERVER,
-    contestants::Contestant,
 };
 
 /// A measurement that has begun.
@@ -25,11 +24,11 @@ pub(crate) struct Meter<'a> {
 /// Microseconds of CPU per request.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Cost {
-    /// All of the contestant: what lies between client and API server.
+    /// All of the contestant: what lies between client and backend.
     pub(crate) contestant: f64,
     /// The same by part.
     pub(crate) parts: BTreeMap<&'static str, f64>,
-    /// What all contestants ask, kube-apiserver and etcd, by part.
+    /// What all contestants ask (kube-apiserver and etcd, or the Redis servers), by part.
     pub(crate) backend: BTreeMap<&'static str, f64>,
     pub(crate) client: f64,
     /// How many cores all else was busy with: the kernel's own work, and what disturbs the measurement.
@@ -49,11 +48,11 @@ pub(crate) struct Memory {
 // === impl Meter ===
 
 impl<'a> Meter<'a> {
-    pub(crate) fn start(contestant: &'a Contestant, backend: &'a [Part]) -> Result<Self> {
+    pub(crate) fn start(contestant: impl Iterator<Item = &'a Part>, backend: &'a [Part]) -> Result<Self> {
         let client = Part::client();
         let usage = |part: &'a Part| Ok((part, part.usage()?));
         Ok(Self {
-            contestant: contestant.parts().map(usage).collect::<Result<_>>()?,
+            contestant: contestant.map(usage).collect::<Result<_>>()?,
             backend: backend.iter().map(usage).collect::<Result<_>>()?,
             client: (client.clone(), client.usage()?),
             machine: machine_cpu()?,
@@ -84,6 +83,11 @@ impl<'a> Meter<'a> {
 // === impl Cost ===
 
 impl Cost {
+    /// What all contestants ask, together.
+    pub(crate) fn backend(&self) -> f64 {
+        self.backend.values().sum()
+    }
+
     pub(crate) fn api_server(&self) -> f64 {
         self.backend.get(API_SERVER).copied().unwrap_or_default()
     }
@@ -97,11 +101,11 @@ impl Memory {
         self.peak.saturating_sub(self.at_rest)
     }
 
-    /// What each part of a contestant holds.
-    pub(crate) fn of(contestant: &Contestant) -> Result<Vec<Self>> {
+    /// What each part of a contestant holds, which held that much at rest.
+    pub(crate) fn of(at_rest: &[(Part, Usage)]) -> Result<Vec<Self>> {
         let of_part = |(part, at_rest): &(Part, Usage)| {
             Ok(Self { part: part.name, at_rest: at_rest.resident, peak: part.usage()?.peak })
         };
-        contestant.at_rest.iter().map(of_part).collect()
+        at_rest.iter().map(of_part).collect()
     }
 }

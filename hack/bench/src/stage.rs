@@ -33,9 +33,17 @@ pub(crate) struct Surroundings {
     kernel: String,
     /// Processes that wanted to run in the minute before: others than ours make figures worthless.
     load_before: f64,
-    argocd_agent: Option<String>,
-    nginx: Option<String>,
+    #[serde(flatten)]
+    versions: Versions,
     worker_threads: Option<usize>,
+}
+
+/// Of the programs that take part.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Versions {
+    pub(crate) argocd_agent: Option<String>,
+    pub(crate) nginx: Option<String>,
+    pub(crate) redis: Option<String>,
 }
 
 // === impl Stage ===
@@ -43,22 +51,20 @@ pub(crate) struct Surroundings {
 impl Stage {
     /// Builds and starts what is needed.
     pub(crate) async fn set(kinds: &[Kind], common: &Common) -> Result<Self> {
-        for (index, kind) in kinds.iter().enumerate() {
-            if kinds.iter().skip(index + 1).any(|other| other == kind) {
-                bail!("{kind} is named twice");
-            }
-        }
+        named_once(kinds)?;
         let ours = if kinds.iter().any(|kind| kind.is_ours()) {
-            Some(Ours::given_or_build(common.binary.clone(), common.worker_threads).await?)
+            Some(Ours::given_or_build(&common.program).await?)
         } else {
             None
         };
         let nginx = if kinds.contains(&Kind::Chain) { Some(Nginx::locate_or_install().await?) } else { None };
         let programs = Programs { nginx, ours };
-        let surroundings = Surroundings::new(&programs, common.worker_threads);
-        if cfg!(debug_assertions) {
-            eprintln!("note: the client is a debug build and slow; use cargo run --release");
-        }
+        let versions = Versions {
+            argocd_agent: programs.ours.as_ref().map(|ours| ours.version.clone()),
+            nginx: programs.nginx.as_ref().map(|nginx| nginx.version.clone()),
+            redis: None,
+        };
+        let surroundings = Surroundings::new(versions, common.program.worker_threads);
 
         let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
         let pki = Pki::write(&dir.path().join("pki"))?;
@@ -76,10 +82,24 @@ impl Stage {
     }
 }
 
+/// Fails if one takes part twice: what is compared within a round must be there once.
+pub(crate) fn named_once(kinds: &[Kind]) -> Result<()> {
+    for (index, kind) in kinds.iter().enumerate() {
+        if kinds.iter().skip(index + 1).any(|other| other == kind) {
+            bail!("{kind} is named twice");
+        }
+    }
+    Ok(())
+}
+
 // === impl Surroundings ===
 
 impl Surroundings {
-    fn new(programs: &Programs, worker_threads: Option<usize>) -> Self {
+    /// What this machine is now. Says so if the client is no release build.
+    pub(crate) fn new(versions: Versions, worker_threads: Option<usize>) -> Self {
+        if cfg!(debug_assertions) {
+            eprintln!("note: the client is a debug build and slow; use cargo run --release");
+        }
         let read = |path: &str| fs::read_to_string(Path::new("/proc").join(path)).unwrap_or_default();
         let model = |line: &str| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned());
         let load = read("loadavg").split(' ').next().and_then(|load| load.parse().ok());
@@ -88,16 +108,21 @@ impl Surroundings {
             cores: thread::available_parallelism().map_or(1, Into::into),
             kernel: read("sys/kernel/osrelease").trim().to_owned(),
             load_before: load.unwrap_or_default(),
-            argocd_agent: programs.ours.as_ref().map(|ours| ours.version.clone()),
-            nginx: programs.nginx.as_ref().map(|nginx| nginx.version.clone()),
+            versions,
             worker_threads,
         }
     }
 
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let names = [self.argocd_agent.as_deref().map(|version| format!("argocd-agent {version}")), self.nginx.clone()];
-        let names = names.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>();
+        let Versions { argocd_agent, nginx, redis } = &self.versions;
+        let argocd_agent = argocd_agent.as_deref().map(|version| format!("argocd-agent {version}"));
+        let redis = redis.as_deref().map(|version| format!("Redis {version}"));
+        let names = [argocd_agent, nginx.clone(), redis]
+            .into_iter()
+            .flatten()
+            .map(|name| format!(", {name}"))
+            .collect::<String>();
         let Self { cores, cpu, kernel, load_before, .. } = self;
         format!("{cores} cores ({cpu}), Linux {kernel}{names}, load before {load_before}")
     }

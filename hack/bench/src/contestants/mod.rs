@@ -154,7 +154,7 @@ impl Contestant {
 }
 
 /// Ports that are free now, all different. The programs are started at once, before others could take them.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let bind = || TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port");
     let listeners = (0..N).map(|_| bind()).collect::<Result<Vec<_>>>()?;
     let mut ports = [0; N];

@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use super::{Contestant, Ground, Kind, free_ports};
-use crate::{load::Endpoint, process::Process};
+use crate::{args, load::Endpoint, pki::Pki, process::Process};
 
 /// The program, and how it is to be run.
 #[derive(Debug)]
@@ -27,22 +28,64 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Takes a program that is there already, or builds this checkout's.
-    pub(crate) async fn given_or_build(given: Option<PathBuf>, worker_threads: Option<usize>) -> Result<Self> {
-        let program = match given {
-            Some(program) => program,
+    pub(crate) async fn given_or_build(wanted: &args::Program) -> Result<Self> {
+        let program = match &wanted.binary {
+            Some(program) => program.clone(),
             None => build().await?,
         };
         let output = Command::new(&program).args(["version", "-s"]).output().await;
         let output = output.with_context(|| format!("running {}", program.display()))?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Self { program, version, worker_threads })
+        Ok(Self { program, version, worker_threads: wanted.worker_threads })
     }
 
+    /// Starts both in front of an API server. They have nothing to do with any Redis.
     pub(super) fn start(&self, ground: Ground<'_>, kind: Kind) -> Result<Contestant> {
         let dir = ground.dir.join(if kind == Kind::Ours { "ours" } else { "ours-no-filter" });
-        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let [agents, door, principal_health, agent_health] = free_ports()?;
-        let pki = |name| ground.pki.file(name).display().to_string();
+        let [door] = free_ports()?;
+        let principal = [format!("--resource-proxy-listen=127.0.0.1:{door}"), "--disable-redis-proxy".to_owned()];
+        let filter = (kind == Kind::OursNoFilter).then(|| "--managed-resources-only=false".to_owned());
+        let agent = [format!("--kubeconfig={}", ground.api_server.kubeconfig().display())].into_iter().chain(filter);
+        let processes = self.pair(&dir, ground.pki, principal, agent)?;
+        let endpoint = Endpoint::new(([127, 0, 0, 1], door).into(), &ground.pki.client())?;
+        Ok(Contestant { kind, endpoint, at_rest: Vec::new(), processes: processes.into() })
+    }
+
+    /// Starts both between two Redis servers that have this password, and says where the door is. Nothing of
+    /// Kubernetes is there.
+    pub(crate) fn start_between(
+        &self,
+        dir: &Path,
+        pki: &Pki,
+        [principals, agents]: [SocketAddr; 2],
+        password: &str,
+    ) -> Result<(SocketAddr, [Process; 2])> {
+        let [door, other_door] = free_ports()?;
+        let principal = [
+            format!("--resource-proxy-listen=127.0.0.1:{other_door}"),
+            format!("--redis-proxy-listen=127.0.0.1:{door}"),
+            format!("--redis-server-address={principals}"),
+            format!("--redis-password={password}"),
+        ];
+        let agent = [
+            "--enable-resource-proxy=false".to_owned(),
+            format!("--redis-addr={agents}"),
+            format!("--redis-password={password}"),
+        ];
+        Ok((([127, 0, 0, 1], door).into(), self.pair(dir, pki, principal, agent)?))
+    }
+
+    /// A principal and its agent, with these flags beside what all have.
+    fn pair(
+        &self,
+        dir: &Path,
+        pki: &Pki,
+        principal: impl IntoIterator<Item = String>,
+        agent: impl IntoIterator<Item = String>,
+    ) -> Result<[Process; 2]> {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        let [agents, principal_health, agent_health] = free_ports()?;
+        let pki = |name| pki.file(name).display().to_string();
         let threads = self.worker_threads.map(|threads| format!("--worker-threads={threads}"));
 
         let mut args = vec![
@@ -54,7 +97,6 @@ impl Ours {
             format!("--tls-cert={}", pki("server.crt")),
             format!("--tls-key={}", pki("server.key")),
             format!("--root-ca-path={}", pki("ca.crt")),
-            format!("--resource-proxy-listen=127.0.0.1:{door}"),
             format!("--resource-proxy-cert-path={}", pki("server.crt")),
             format!("--resource-proxy-key-path={}", pki("server.key")),
             format!("--resource-proxy-ca-path={}", pki("ca.crt")),
@@ -62,8 +104,9 @@ impl Ours {
             "--metrics-port=0".to_owned(),
             format!("--healthz-port={principal_health}"),
         ];
+        args.extend(principal);
         args.extend(threads.clone());
-        let principal = Process::start("principal", &dir, &self.program, args)?;
+        let principal = Process::start("principal", dir, &self.program, args)?;
 
         let mut args = vec![
             "agent".to_owned(),
@@ -75,16 +118,13 @@ impl Ours {
             format!("--tls-client-cert={}", pki("client.crt")),
             format!("--tls-client-key={}", pki("client.key")),
             format!("--root-ca-path={}", pki("ca.crt")),
-            format!("--kubeconfig={}", ground.api_server.kubeconfig().display()),
             "--metrics-port=0".to_owned(),
             format!("--healthz-port={agent_health}"),
         ];
-        args.extend((kind == Kind::OursNoFilter).then(|| "--managed-resources-only=false".to_owned()));
+        args.extend(agent);
         args.extend(threads);
-        let agent = Process::start("agent", &dir, &self.program, args)?;
-
-        let endpoint = Endpoint::new(([127, 0, 0, 1], door).into(), &ground.pki.client())?;
-        Ok(Contestant { kind, endpoint, at_rest: Vec::new(), processes: vec![principal, agent] })
+        let agent = Process::start("agent", dir, &self.program, args)?;
+        Ok([principal, agent])
     }
 }
 

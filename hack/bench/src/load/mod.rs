@@ -9,10 +9,11 @@ mod editor;
 mod expected;
 mod fetch;
 mod protobuf;
+pub(crate) mod resp;
 mod watch;
 
 pub(crate) use connection::{Connection, Encoding, Endpoint, Protocol};
-pub(crate) use crew::Crew;
+pub(crate) use crew::{Burst, Crew};
 pub(crate) use editor::Editor;
 pub(crate) use expected::Expected;
 pub(crate) use fetch::{Fetch, fetch, fetch_whole, next_data};

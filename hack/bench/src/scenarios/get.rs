@@ -85,7 +85,7 @@ impl Comparison {
             }
         }
         for (contestant, row) in stage.contestants.iter().zip(&mut self.rows) {
-            row.memory = Memory::of(contestant)?;
+            row.memory = Memory::of(&contestant.at_rest)?;
         }
         Ok(self)
     }
@@ -154,7 +154,7 @@ impl Turn<'_> {
     async fn take(self, time: Duration) -> Result<Round> {
         let mut crew = Crew::connect(&self.contestant.endpoint, self.protocol, self.clients).await?;
         crew.run(self.path, self.expected, WARM_UP).await.context("warming up")?;
-        let meter = Meter::start(self.contestant, &self.stage.backend)?;
+        let meter = Meter::start(self.contestant.parts(), &self.stage.backend)?;
         let burst = crew.run(self.path, self.expected, time).await?;
         let cpu_us = meter.stop(burst.requests())?;
         Ok(Round {

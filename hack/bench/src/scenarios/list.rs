@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &args::List) -> Result<()> {
 
 async fn turn(stage: &Stage, contestant: &Contestant, protocol: Protocol, expected: &Expected) -> Result<Round> {
     let mut connection = contestant.endpoint.connect(protocol).await?;
-    let meter = Meter::start(contestant, &stage.backend)?;
+    let meter = Meter::start(contestant.parts(), &stage.backend)?;
     let Fetch { first_byte, total, bytes } = fetch(&mut connection, &collection(NAMESPACE), expected).await?;
     let cpu_us = meter.stop(1.0)?;
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
@@ -93,7 +93,7 @@ impl Comparison {
             }
         }
         for (contestant, row) in stage.contestants.iter().zip(&mut self.rows) {
-            row.memory = Memory::of(contestant)?;
+            row.memory = Memory::of(&contestant.at_rest)?;
         }
         Ok(self)
     }

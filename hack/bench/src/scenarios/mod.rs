@@ -5,6 +5,7 @@
 
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod redis;
 pub(crate) mod watch;
 
 use crate::{

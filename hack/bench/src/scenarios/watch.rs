@@ -108,7 +108,7 @@ impl Comparison {
             }
         }
         for (contestant, row) in stage.contestants.iter().zip(&mut self.rows) {
-            row.memory = Memory::of(contestant)?;
+            row.memory = Memory::of(&contestant.at_rest)?;
         }
         Ok(self)
     }
@@ -168,7 +168,7 @@ impl Turn<'_> {
         let mut yardstick = Watchers::open(server, self.protocol, &path, 1).await?;
         let mut watchers = Watchers::open(&self.contestant.endpoint, self.protocol, &path, self.watches).await?;
         self.burst(WARM_UP, editor, &mut watchers, &mut yardstick).await.context("warming up")?;
-        let meter = Meter::start(self.contestant, &self.stage.backend)?;
+        let meter = Meter::start(self.contestant.parts(), &self.stage.backend)?;
         let delays = self.burst(self.changes as usize, editor, &mut watchers, &mut yardstick).await?;
         let cpu_us = meter.stop(delays.count() as f64)?;
         // That no event came twice shows in that this is the next to come.
