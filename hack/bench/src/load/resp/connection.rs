@@ -98,17 +98,8 @@ impl Connection {
     pub(crate) async fn exchange(&mut self, exchange: &Exchange) -> Result<Fetch> {
         let start = Instant::now();
         self.begin(exchange).await?;
-        let mut first_byte = None;
-        let mut rest = exchange.reply.as_ref();
-        while !rest.is_empty() {
-            if self.input.is_empty() {
-                self.fill(rest.len().clamp(SMALL, LARGE)).await?;
-            }
-            first_byte.get_or_insert_with(|| start.elapsed());
-            rest = self.compare(rest)?;
-        }
-        let total = start.elapsed();
-        Ok(Fetch { first_byte: first_byte.unwrap_or(total), total, bytes: exchange.reply.len() as u64 })
+        let first_byte = self.finish(exchange).await?.saturating_duration_since(start);
+        Ok(Fetch { first_byte, total: start.elapsed(), bytes: exchange.reply.len() as u64 })
     }
 
     /// Sends a command and reads nothing of its reply.
@@ -116,16 +107,16 @@ impl Connection {
         self.send(&exchange.command).await
     }
 
-    /// Reads the reply of a command that was begun.
-    pub(super) async fn finish(&mut self, exchange: &Exchange) -> Result<()> {
-        let mut rest = exchange.reply.as_ref();
+    /// Reads the reply of a command that was begun, and says when the first of it was there.
+    pub(super) async fn finish(&mut self, exchange: &Exchange) -> Result<Instant> {
+        self.arrives().await?;
+        let first = Instant::now();
+        let mut rest = self.compare(&exchange.reply)?;
         while !rest.is_empty() {
-            if self.input.is_empty() {
-                self.fill(rest.len().clamp(SMALL, LARGE)).await?;
-            }
+            self.fill(rest.len().clamp(SMALL, LARGE)).await?;
             rest = self.compare(rest)?;
         }
-        Ok(())
+        Ok(first)
     }
 
     /// Waits until something has come.

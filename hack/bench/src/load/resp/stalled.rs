@@ -24,6 +24,6 @@ impl Stalled {
 
     /// Reads all of it after all: that it was stalled must have changed nothing.
     pub(crate) async fn resume(mut self) -> Result<()> {
-        self.connection.finish(&self.exchange).await.context("reading on")
+        self.connection.finish(&self.exchange).await.context("reading on").map(drop)
     }
 }
