@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 
-/// Shows kubectl working on a workload cluster through principal and agent.
+/// Shows kubectl and redis-cli working on a workload cluster through principal and agent.
 ///
 /// Without flags: builds the binary and a throwaway cluster (from Go modules, cached after the first time), runs a tour,
 /// and stays up until Ctrl-C.

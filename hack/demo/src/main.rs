@@ -1,20 +1,23 @@
-//! The main job, to watch: builds `argocd-agent`, starts a workload cluster, a principal and two agents, and lets real
-//! kubectl work through them.
+//! The main job, to watch: builds `argocd-agent`, starts a workload cluster, two Redis servers, a principal and two agents,
+//! and lets real kubectl and redis-cli work through them.
 //!
 //! ```text
-//! kubectl ──► principal ◄── agent ───────► kube-apiserver    context demo: what Argo CD manages
-//!                       ◄── agent-full ──►                   context demo-full: everything
+//! kubectl ────► principal ◄── agent ───────► kube-apiserver    context demo: what Argo CD manages
+//! redis-cli ──►           ◄── agent-full ──► Redis             context demo-full: everything
 //! ```
 
 mod args;
 mod binary;
+mod command;
 mod demo;
 mod kubeconfig;
 mod kubectl;
 mod pki;
 mod ports;
 mod process;
+mod redis;
 mod screen;
+mod shell;
 mod state;
 mod tour;
 mod tunnel;

@@ -1,4 +1,4 @@
-//! One `argocd-agent` process: started, watched, and ended as an operator would, by SIGTERM.
+//! One process of ours, `argocd-agent` or Redis: started, watched, and ended as an operator would, by SIGTERM.
 //!
 //! It never outlives the demo: where `setpriv` is installed the kernel ends it with us, whatever ends us.
 
@@ -69,20 +69,27 @@ impl Process {
 
     /// Waits until a health page says 200. An end of the process or the deadline is an error with its last words.
     pub(crate) async fn until_healthy(&mut self, port: u16, page: &str) -> Result<()> {
+        let ask = async || match timeout(PAGE_TIMEOUT, status_line(port, page)).await {
+            Ok(Ok(line)) if line.contains(" 200") => Ok(()),
+            Ok(Ok(line)) => Err(format!("{page} says {line}")),
+            Ok(Err(error)) => Err(format!("{page}: {error}")),
+            Err(_) => Err(format!("{page}: no answer")),
+        };
+        self.until("healthy", ask).await
+    }
+
+    /// Waits until it is what `ask` asks for; that says what there is instead. An end of the process or the deadline is an
+    /// error with its last words.
+    pub(crate) async fn until(&mut self, what: &str, ask: impl AsyncFn() -> Result<(), String>) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().context("waiting for a process")? {
                 self.told = true;
                 bail!("{} ended ({status})\n{}", self.name, self.tail());
             }
-            let said = match timeout(PAGE_TIMEOUT, status_line(port, page)).await {
-                Ok(Ok(line)) if line.contains(" 200") => return Ok(()),
-                Ok(Ok(line)) => line,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
+            let Err(said) = ask().await else { return Ok(()) };
             if Instant::now() >= deadline {
-                bail!("{} is not healthy after {START_TIMEOUT:?}: {page} says {said}\n{}", self.name, self.tail());
+                bail!("{} is not {what} after {START_TIMEOUT:?}: {said}\n{}", self.name, self.tail());
             }
             sleep(POLL).await;
         }

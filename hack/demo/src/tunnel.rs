@@ -10,6 +10,7 @@ use crate::kubeconfig;
 use crate::pki::{LeafFiles, Pki};
 use crate::ports;
 use crate::process::Process;
+use crate::redis::Redis;
 use crate::screen::Screen;
 use crate::state::State;
 use crate::workload::Workload;
@@ -24,6 +25,8 @@ pub(crate) const EVERYTHING: &str = "demo-full";
 pub(crate) struct Doors {
     /// Has a context for each agent.
     pub(crate) kubeconfig: PathBuf,
+    /// Port of the Redis door.
+    pub(crate) redis: u16,
     /// Metrics pages, by process.
     pub(crate) metrics: Vec<(&'static str, u16)>,
 }
@@ -43,12 +46,13 @@ struct Papers {
 pub(crate) async fn open(
     binary: &Path,
     workload: &Workload,
+    redis: &Redis,
     door: Option<u16>,
     state: &State,
     processes: &mut Vec<Process>,
     screen: &Screen,
 ) -> Result<Doors> {
-    let [any_door, listen, health, metrics, ports @ ..] = ports::free::<8>()?;
+    let [any_door, redis_door, listen, health, metrics, ports @ ..] = ports::free::<9>()?;
     let door = door.unwrap_or(any_door);
     let papers = screen
         .stage("making certificates", async |progress| {
@@ -60,9 +64,14 @@ pub(crate) async fn open(
     let logs = state.folder("logs")?;
     screen
         .stage("starting the principal", async |progress| {
-            let args = principal_args(&papers, listen, door, health, metrics);
+            let mut args = principal_args(&papers, listen, door, health, metrics);
+            args.push(format!("--redis-proxy-listen=127.0.0.1:{redis_door}"));
+            args.push(format!("--redis-server-address=127.0.0.1:{}", redis.control));
+            args.push(format!("--redis-creds-dir-path={}", redis.credentials.display()));
             start("principal", binary, &args, &logs, (health, "/readyz"), processes).await?;
-            progress.result(format!("kubectl on 127.0.0.1:{door}, agents on 127.0.0.1:{listen}"));
+            progress.result(format!(
+                "kubectl on 127.0.0.1:{door}, Redis clients on 127.0.0.1:{redis_door}, agents on 127.0.0.1:{listen}"
+            ));
             Ok(())
         })
         .await?;
@@ -78,6 +87,8 @@ pub(crate) async fn open(
         screen
             .stage(title, async |progress| {
                 let mut args = agent_args(leaf, &papers.authority, workload, listen, health, metrics);
+                args.push(format!("--redis-addr=127.0.0.1:{}", redis.workload));
+                args.push(format!("--redis-creds-dir-path={}", redis.credentials.display()));
                 if agent == EVERYTHING {
                     args.push("--managed-resources-only=false".to_owned());
                 }
@@ -89,7 +100,7 @@ pub(crate) async fn open(
             .await?;
     }
     let metrics = vec![("principal", metrics), ("agent", managed_metrics), ("agent-full", everything_metrics)];
-    Ok(Doors { kubeconfig: papers.kubeconfig, metrics })
+    Ok(Doors { kubeconfig: papers.kubeconfig, redis: redis_door, metrics })
 }
 
 async fn start(

@@ -3,6 +3,7 @@
 //! A step that fails is shown as failed and the tour goes on; it never turns a failure into silence.
 
 pub(crate) mod own;
+pub(crate) mod redis;
 pub(crate) mod sample;
 mod step;
 mod timing;

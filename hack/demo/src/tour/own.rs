@@ -6,6 +6,7 @@ use super::sample::Ways;
 use super::timing::{self, Way};
 use super::{Step, Tour};
 use crate::args::Object;
+use crate::command::Tool;
 use crate::tunnel::EVERYTHING;
 
 /// Runs it; `object` is what the user would like to see.

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::timing::{self, Way};
 use super::{Step, Tour, watched};
-use crate::kubectl::{Kubectl, Output};
+use crate::command::{Output, Tool};
+use crate::kubectl::Kubectl;
 use crate::tunnel::EVERYTHING;
 
 /// The ways to the cluster.

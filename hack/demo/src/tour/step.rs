@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::kubectl::{Follow, Kubectl, Output};
+use crate::command::{Follow, Output, Tool, quoted};
 use crate::screen::{Look, Screen};
 
 /// One step of the tour.
@@ -33,32 +33,32 @@ impl<'a> Step<'a> {
     }
 
     /// Runs a command that must succeed.
-    pub(crate) async fn ok(&self, kubectl: &Kubectl, args: &[&str]) -> Result<Output> {
-        self.exits(0, kubectl, args).await
+    pub(crate) async fn ok(&self, tool: &impl Tool, args: &[&str]) -> Result<Output> {
+        self.exits(0, tool, args).await
     }
 
     /// Runs a command that must end with this exit code.
-    pub(crate) async fn exits(&self, code: i32, kubectl: &Kubectl, args: &[&str]) -> Result<Output> {
-        let output = self.run(kubectl, args, None).await?;
+    pub(crate) async fn exits(&self, code: i32, tool: &impl Tool, args: &[&str]) -> Result<Output> {
+        let output = self.run(tool, args, None).await?;
         output.exits(code)?;
         Ok(output)
     }
 
     /// Runs a command that has something to read, and that must succeed.
-    pub(crate) async fn reads(&self, input: &str, kubectl: &Kubectl, args: &[&str]) -> Result<Output> {
-        let output = self.run(kubectl, args, Some(input)).await?;
+    pub(crate) async fn reads(&self, input: &str, tool: &impl Tool, args: &[&str]) -> Result<Output> {
+        let output = self.run(tool, args, Some(input)).await?;
         output.exits(0)?;
         Ok(output)
     }
 
     /// Runs a command, however it ends.
-    pub(crate) async fn run(&self, kubectl: &Kubectl, args: &[&str], input: Option<&str>) -> Result<Output> {
-        let line = kubectl.line(args);
+    pub(crate) async fn run(&self, tool: &impl Tool, args: &[&str], input: Option<&str>) -> Result<Output> {
+        let line = tool.line(args);
         self.command(&match input {
-            Some(input) => format!("printf %s {} | {line}", crate::kubectl::quoted(input)),
+            Some(input) => format!("printf %s {} | {line}", quoted(input)),
             None => line,
         });
-        let output = kubectl.run(args, input).await?;
+        let output = tool.run(args, input).await?;
         let count = output.lines().count();
         let left_out = count.saturating_sub(SHOWN_FIRST + SHOWN_LAST);
         for (number, line) in output.lines().enumerate() {
@@ -76,9 +76,9 @@ impl<'a> Step<'a> {
     }
 
     /// Starts a command that goes on.
-    pub(crate) fn follow(&self, kubectl: &Kubectl, args: &[&str]) -> Result<Followed<'a>> {
-        self.command(&kubectl.line(args));
-        Ok(Followed { screen: self.screen, follow: kubectl.follow(args)?, hidden: None })
+    pub(crate) fn follow(&self, tool: &impl Tool, args: &[&str]) -> Result<Followed<'a>> {
+        self.command(&tool.line(args));
+        Ok(Followed { screen: self.screen, follow: tool.follow(args)?, hidden: None })
     }
 
     /// Says between the commands what the reader sees next.

@@ -71,7 +71,7 @@ pub(super) async fn compare(step: &Step<'_>, ways: &[Way], path: &str) -> Result
     Ok(())
 }
 
-fn table(times: &mut [(&str, Vec<Duration>)]) -> Vec<String> {
+pub(super) fn table(times: &mut [(&str, Vec<Duration>)]) -> Vec<String> {
     let mut lines = vec![format!("{:<34}{:>10}{:>10}{:>10}", "milliseconds", "median", "p99", "added")];
     let mut direct = None;
     for (name, times) in times {
@@ -94,10 +94,10 @@ fn at(sorted: &[Duration], percent: usize) -> f64 {
 }
 
 /// Connections are made and code is paged in; not measured.
-const WARM_UP: usize = 20;
+pub(super) const WARM_UP: usize = 20;
 
 /// Enough for a steady median, done in a second or two.
-const ROUNDS: usize = 200;
+pub(super) const ROUNDS: usize = 200;
 
 #[cfg(test)]
 mod tests {

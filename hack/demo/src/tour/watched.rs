@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::sample::{Ways, pod_names};
 use super::step::{Followed, Step};
+use crate::command::Tool;
 
 /// Pods are made and ended, of the application and of others.
 pub(super) async fn scaled(step: &Step<'_>, ways: &Ways) -> Result<()> {
