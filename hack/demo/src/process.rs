@@ -45,7 +45,8 @@ impl Process {
         };
         // Flags rule, and what is not given keeps its default: no variable of the caller's is to say otherwise.
         for (variable, _) in env::vars_os() {
-            if variable.to_string_lossy().starts_with("ARGOCD_") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("ARGOCD_") || name.starts_with("REDIS_") {
                 command.env_remove(variable);
             }
         }

@@ -130,7 +130,6 @@ fn principal_args(papers: &Papers, listen: u16, door: u16, health: u16, metrics:
         ("resource-proxy-cert-path", shown(&papers.door.certificate)),
         ("resource-proxy-key-path", shown(&papers.door.key)),
         ("resource-proxy-ca-path", shown(&papers.authority)),
-        ("disable-redis-proxy", "true".to_owned()),
         ("healthz-port", health.to_string()),
         ("metrics-port", metrics.to_string()),
     ] {

@@ -100,7 +100,6 @@ impl Ours {
             format!("--resource-proxy-cert-path={}", pki("server.crt")),
             format!("--resource-proxy-key-path={}", pki("server.key")),
             format!("--resource-proxy-ca-path={}", pki("ca.crt")),
-            "--disable-redis-proxy".to_owned(),
             "--metrics-port=0".to_owned(),
             format!("--healthz-port={principal_health}"),
         ];

@@ -83,7 +83,8 @@ impl Comparison {
         };
         let title = format!("idle: {connections} connections, {idle_seconds} s after the last HELLO{why}");
         let mut table = Table::new(title, &HEADING);
-        for row in &self.rows {
+        // Whoever comes later finds in the servers what the first made them take.
+        for (number, row) in self.rows.iter().enumerate() {
             let each = |bytes: u64| bytes as f64 / 1024.0 / (*connections).max(1) as f64;
             let by_part = |parts: &BTreeMap<&'static str, u64>| {
                 super::by_part(parts.iter().map(|(name, bytes)| (*name, each(*bytes))), 2)
@@ -93,7 +94,7 @@ impl Comparison {
                 row.contestant.to_string(),
                 optional(own, |kib| format!("{kib:.2}")),
                 by_part(&row.growth),
-                by_part(&row.backend),
+                if number == 0 { by_part(&row.backend) } else { "-".to_owned() },
             ]);
         }
         table
