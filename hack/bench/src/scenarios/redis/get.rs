@@ -111,7 +111,6 @@ impl Comparison {
                 optional(own(row, row.median(|round| round.cpu_us.contestant)), |us| format!("{us:.1}")),
                 format!("{:.1}", row.median(|round| round.cpu_us.backend())),
                 format!("{:.1}", row.median(|round| round.cpu_us.client)),
-                format!("{:.1}", row.median(|round| round.cpu_us.other_cores * 1e6 / round.per_second)),
                 optional(mebibytes(&row.memory, |part| part.peak), |mib| format!("{mib:.1}")),
                 growth_by_part(&row.memory),
                 by_process(row, |round| &round.cpu_us),
@@ -121,7 +120,7 @@ impl Comparison {
     }
 }
 
-const HEADING: [&str; 13] = [
+const HEADING: [&str; 12] = [
     "",
     "p50 ms",
     "added",
@@ -131,7 +130,6 @@ const HEADING: [&str; 13] = [
     "CPU µs/req",
     "Redis µs",
     "client µs",
-    "else µs",
     "peak RSS MiB",
     "growth by part, MiB",
     "CPU by part",
