@@ -14,7 +14,10 @@ use tracing::{Span, info, info_span};
 use crate::{
     config::{AgentTls, Config},
     dispatch::{Dispatch, Executor},
-    executors::kube::{KubeExecutor, KubeOptions, StartError},
+    executors::{
+        kube::{self, KubeExecutor, KubeOptions},
+        redis::{self, RedisExecutor, RedisOptions},
+    },
     link::{
         Link, LinkOptions,
         connect::{ConnectError, Connector},
@@ -47,7 +50,10 @@ pub enum Error {
     Address(#[source] ConnectError),
     /// The API server of this cluster cannot be used.
     #[error("cannot set up the Kubernetes executor")]
-    Kube(#[source] StartError),
+    Kube(#[source] kube::StartError),
+    /// What is known of this cluster's Redis cannot be used.
+    #[error("cannot set up the Redis executor")]
+    Redis(#[source] redis::StartError),
     /// The port of metrics or health cannot be bound.
     #[error("cannot listen on port {port} for {door}")]
     Admin {
@@ -77,8 +83,8 @@ impl Agent {
     /// Binds every socket, then runs in tasks that the drain waits for.
     ///
     /// # Errors
-    /// When a file cannot be used or a socket cannot be bound; nothing runs then. A principal that cannot be reached is no
-    /// error: the agent keeps trying.
+    /// When a file cannot be used or a socket cannot be bound; nothing runs then. A principal or Redis that cannot be
+    /// reached is no error: the agent keeps trying.
     pub async fn start(config: Config, drain: &drain::Watch) -> Result<Self, Error> {
         let mut metrics = Metrics::new();
         let readiness = Readiness::new(drain.clone());
@@ -99,7 +105,14 @@ impl Agent {
             application_namespaces: config.application_namespaces,
         };
         let kube = KubeExecutor::start(options, drain, metrics.part("kube")).await.map_err(Error::Kube)?;
-        let executors: Vec<(Target, Arc<dyn Executor>)> = vec![(Target::Kube, Arc::new(kube))];
+        let options = RedisOptions {
+            redis: config.redis,
+            namespace: config.namespace.clone(),
+            destination_based_mapping: config.destination_based_mapping,
+        };
+        let redis = RedisExecutor::start(options, drain, metrics.part("redis")).map_err(Error::Redis)?;
+        let executors: Vec<(Target, Arc<dyn Executor>)> =
+            vec![(Target::Kube, Arc::new(kube)), (Target::Redis, Arc::new(redis))];
         let dispatch = Dispatch::new(executors, config.max_pipes);
         let options = LinkOptions {
             mode: config.mode.as_str().to_owned(),

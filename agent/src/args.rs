@@ -6,13 +6,16 @@
 use std::time::Duration;
 
 use clap::{Command, FromArgMatches};
-use common::config::{
-    FlagError, LogConfig, LogFormat,
-    command::{go_style, without_environment},
-    values::{Withheld, duration, items, number},
+use common::{
+    auth::Secret,
+    config::{
+        FlagError, LogConfig, LogFormat,
+        command::{go_style, without_environment},
+        values::{duration, items, number},
+    },
 };
 
-use crate::config::AgentMode;
+use crate::config::{AgentMode, Compression};
 
 /// The flags of `argocd-agent agent`.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -25,6 +28,8 @@ pub struct Args {
     pub(crate) cluster: Cluster,
     #[command(flatten, next_help_heading = "Managed filter")]
     pub(crate) filter: Filter,
+    #[command(flatten, next_help_heading = "Redis")]
+    pub(crate) redis: Redis,
     #[command(flatten, next_help_heading = "Health and metrics")]
     pub(crate) endpoints: Endpoints,
     #[command(flatten, next_help_heading = "Logging")]
@@ -119,6 +124,10 @@ pub(crate) struct Cluster {
     #[arg(long, env = "ARGOCD_AGENT_ALLOWED_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     pub(crate) allowed_namespaces: Vec<String>,
 
+    /// Applications have the namespace here that they have at the principal, in place of all being in that of Argo CD
+    #[arg(long, env = "ARGOCD_AGENT_DESTINATION_BASED_MAPPING")]
+    pub(crate) destination_based_mapping: bool,
+
     /// Where Applications are defined: at the principal (managed) or in this cluster (autonomous)
     #[arg(long, env = "ARGOCD_AGENT_MODE", value_name = "MODE", default_value = "autonomous")]
     pub(crate) agent_mode: AgentMode,
@@ -160,6 +169,58 @@ pub(crate) struct Filter {
     /// Refuse to create what carries no tracking metadata and has no managed owner
     #[arg(long, env = "ARGOCD_AGENT_MANAGED_CREATES_ONLY")]
     pub(crate) managed_creates_only: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, clap::Args)]
+pub(crate) struct Redis {
+    /// Redis of Argo CD in this cluster
+    #[arg(long, env = "REDIS_ADDR", value_name = "HOST:PORT", default_value = "argocd-redis:6379")]
+    pub(crate) redis_addr: String,
+
+    /// Directory with the files `auth` (password) and `auth_username` (optional), read again for every connection
+    #[arg(long, env = "REDIS_CREDS_DIR_PATH", value_name = "DIR")]
+    pub(crate) redis_creds_dir_path: Option<String>,
+
+    /// User, if not `default`
+    #[arg(long, env = "REDIS_USERNAME", value_name = "USER")]
+    pub(crate) redis_username: Option<String>,
+
+    /// Password
+    #[arg(long, env = "REDIS_PASSWORD", value_name = "PASSWORD")]
+    pub(crate) redis_password: Option<Secret>,
+
+    /// Number of the database
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_DB", value_name = "NUMBER", default_value = "0", value_parser = number::<u32>(0..=2147483647))]
+    pub(crate) redis_db: u32,
+
+    /// What Argo CD in this cluster puts before its keys (its ARGOCD_REDIS_KEY_PREFIX)
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_KEY_PREFIX", value_name = "PREFIX")]
+    pub(crate) redis_key_prefix: Option<String>,
+
+    /// How Argo CD in this cluster compresses its values (its REDIS_COMPRESSION)
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_COMPRESSION_TYPE", value_name = "TYPE", default_value = "gzip")]
+    pub(crate) redis_compression_type: Compression,
+
+    /// Use TLS
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_ENABLED")]
+    pub(crate) redis_tls_enabled: bool,
+
+    /// File with the CA certificates that its certificate is verified with
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_CA_PATH", value_name = "FILE")]
+    pub(crate) redis_tls_ca_path: Option<String>,
+
+    /// Secret with the CA certificate; not read yet: give --redis-tls-ca-path
+    #[arg(
+        long,
+        env = "ARGOCD_AGENT_REDIS_TLS_CA_SECRET_NAME",
+        value_name = "SECRET",
+        default_value = "argocd-redis-tls"
+    )]
+    pub(crate) redis_tls_ca_secret_name: String,
+
+    /// INSECURE: Do not verify its certificate
+    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_INSECURE")]
+    pub(crate) redis_tls_insecure: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -225,10 +286,6 @@ pub(crate) struct Later {
     /// OpenTelemetry collector to send traces to
     #[arg(long, env = "ARGOCD_AGENT_OTLP_ADDRESS", value_name = "HOST:PORT")]
     pub(crate) otlp_address: Option<String>,
-
-    /// Keep Applications in their own namespaces, in any of this cluster
-    #[arg(long, env = "ARGOCD_AGENT_DESTINATION_BASED_MAPPING")]
-    pub(crate) destination_based_mapping: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -236,43 +293,6 @@ pub(crate) struct NoEffect {
     /// Categories to log in full detail
     #[arg(long, env = "ARGOCD_AGENT_FULL_DETAIL", value_name = "CATEGORIES", value_delimiter = ',', value_parser = ["all", "actions", "events", "informers"])]
     pub(crate) full_detail: Vec<String>,
-
-    /// This cluster's Redis
-    #[arg(long, env = "REDIS_ADDR", value_name = "HOST:PORT", default_value = "argocd-redis:6379")]
-    pub(crate) redis_addr: String,
-
-    /// Directory with the files `auth` and `auth_username`, the login of this cluster's Redis
-    #[arg(long, env = "REDIS_CREDS_DIR_PATH", value_name = "DIR")]
-    pub(crate) redis_creds_dir_path: Option<String>,
-
-    /// User of this cluster's Redis
-    #[arg(long, env = "REDIS_USERNAME", value_name = "USER")]
-    pub(crate) redis_username: Option<String>,
-
-    /// Password of this cluster's Redis
-    #[arg(long, env = "REDIS_PASSWORD", value_name = "PASSWORD")]
-    pub(crate) redis_password: Option<Withheld>,
-
-    /// Use TLS for Redis
-    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_ENABLED")]
-    pub(crate) redis_tls_enabled: bool,
-
-    /// File with the CA certificates for this cluster's Redis
-    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_CA_PATH", value_name = "FILE")]
-    pub(crate) redis_tls_ca_path: Option<String>,
-
-    /// Secret with the CA certificate for this cluster's Redis
-    #[arg(
-        long,
-        env = "ARGOCD_AGENT_REDIS_TLS_CA_SECRET_NAME",
-        value_name = "SECRET",
-        default_value = "argocd-redis-tls"
-    )]
-    pub(crate) redis_tls_ca_secret_name: String,
-
-    /// INSECURE: Do not verify the certificate of this cluster's Redis
-    #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_INSECURE")]
-    pub(crate) redis_tls_insecure: bool,
 
     /// How often to tell the principal what the cluster holds
     #[arg(long, env = "ARGOCD_AGENT_CACHE_REFRESH_INTERVAL", value_name = "DURATION", default_value = "10s", value_parser = duration)]

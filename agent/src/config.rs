@@ -7,10 +7,12 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use common::{
     AgentName,
+    auth::Secret,
     config::{
         FlagError, TlsVersions,
         values::{given, items},
     },
+    redis::{Credentials, Endpoint, Login},
     tunnel::limits,
 };
 use rustls::pki_types::ServerName;
@@ -33,8 +35,12 @@ pub struct Config {
     /// The namespaces whose Applications, AppProjects and ApplicationSets are Argo CD's own, as they were typed, patterns
     /// included; `namespace` is the first.
     pub application_namespaces: Vec<String>,
+    /// Whether Applications have the namespace here that they have at the principal.
+    pub destination_based_mapping: bool,
     /// How to reach this cluster's API server.
     pub kube: KubeSource,
+    /// How to reach this cluster's Redis, and what is in it.
+    pub redis: RedisConfig,
     /// Whether this cluster's Kubernetes API is served at all.
     pub resource_proxy: bool,
     /// Whether only what Argo CD manages is shown.
@@ -81,6 +87,43 @@ pub struct KubeSource {
     pub context: Option<String>,
 }
 
+/// How to reach the Redis of Argo CD, and how Argo CD writes in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// Host and port.
+    pub address: String,
+    /// Whether TLS is spoken.
+    pub tls: RedisTls,
+    /// Who we are to it.
+    pub credentials: Credentials,
+    /// The number of the database.
+    pub database: u32,
+    /// What stands before every key.
+    pub key_prefix: String,
+    /// How values are compressed.
+    pub compression: Compression,
+}
+
+/// Whether a Redis speaks TLS, and whose word about it we take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisTls {
+    /// It does not.
+    Off,
+    /// That of the CA certificates in this file.
+    Verified(PathBuf),
+    /// Anybody's; for experiments only.
+    Insecure,
+}
+
+/// How Argo CD compresses what it keeps in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    /// By gzip; its keys say so.
+    Gzip,
+    /// Not at all.
+    None,
+}
+
 /// Where Applications are defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum AgentMode {
@@ -110,6 +153,8 @@ impl TryFrom<Args> for Config {
             mode: args.cluster.agent_mode,
             namespace,
             application_namespaces,
+            destination_based_mapping: args.cluster.destination_based_mapping,
+            redis: redis(&args)?,
             kube: KubeSource {
                 kubeconfig: given(args.cluster.kubeconfig.as_ref()).map(PathBuf::from),
                 context: given(args.cluster.kubecontext.as_ref()).map(str::to_owned),
@@ -160,7 +205,6 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
         ("insecure-plaintext", later.insecure_plaintext),
         ("enable-websocket", later.enable_websocket),
         ("enable-compression", later.enable_compression),
-        ("destination-based-mapping", later.destination_based_mapping),
     ];
     if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
         return Err(FlagError::not_supported(flag, true));
@@ -227,6 +271,56 @@ fn tls(args: &Args) -> Result<AgentTls, FlagError> {
     Ok(AgentTls { certificate, key, root_ca, verify: !tls.insecure_tls })
 }
 
+fn redis(args: &Args) -> Result<RedisConfig, FlagError> {
+    let usual = Args::from_flags([]).expect("the defaults are allowed").redis;
+    let redis = &args.redis;
+    let address = given(Some(&redis.redis_addr)).unwrap_or(&usual.redis_addr).to_owned();
+    Endpoint::parse(&address, None).map_err(|error| FlagError::not_allowed("redis-addr", &*address, error))?;
+
+    let user = given(redis.redis_username.as_ref()).map(str::to_owned);
+    let password = redis.redis_password.clone().filter(|password| !password.reveal().is_empty());
+    let credentials = match (given(redis.redis_creds_dir_path.as_ref()), user, password) {
+        (None, None, None) => Credentials::None,
+        (None, user, password) => {
+            Credentials::Given(Login { user, password: password.unwrap_or_else(|| Secret::new("")) })
+        }
+        (Some(directory), None, None) => Credentials::Directory(directory.into()),
+        // As upstream: which of the two would count, nobody could tell.
+        (Some(directory), ..) => {
+            let allowed = "must be the only source of the login: not beside --redis-username or --redis-password";
+            return Err(FlagError::not_allowed("redis-creds-dir-path", directory, allowed));
+        }
+    };
+
+    let secret = redis.redis_tls_ca_secret_name.trim();
+    if redis.redis_tls_enabled && secret != usual.redis_tls_ca_secret_name && !secret.is_empty() {
+        return Err(FlagError::not_supported("redis-tls-ca-secret-name", secret));
+    }
+    let tls = match given(redis.redis_tls_ca_path.as_ref()) {
+        _ if !redis.redis_tls_enabled => RedisTls::Off,
+        _ if redis.redis_tls_insecure => RedisTls::Insecure,
+        Some(path) => RedisTls::Verified(path.into()),
+        None => {
+            let secret = format!("loading from Secret {:?} is not supported yet", usual.redis_tls_ca_secret_name);
+            return Err(FlagError::missing(&["redis-tls-ca-path"], secret));
+        }
+    };
+
+    let key_prefix = redis.redis_key_prefix.clone().unwrap_or_default();
+    if key_prefix.len() > LONGEST_KEY_PREFIX || key_prefix.contains(char::is_control) {
+        let allowed = "must be at most 3 KiB of text without control characters";
+        return Err(FlagError::not_allowed("redis-key-prefix", key_prefix, allowed));
+    }
+    Ok(RedisConfig {
+        address,
+        tls,
+        credentials,
+        database: redis.redis_db,
+        key_prefix,
+        compression: redis.redis_compression_type,
+    })
+}
+
 /// Within bounds: a longer interval than the design's would make [`limits::SILENCE`] mistake a quiet peer for a dead
 /// one, and a far shorter one is nothing but load.
 fn ping_interval(asked: Duration) -> Duration {
@@ -239,14 +333,6 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     let set = &args.no_effect;
     [
         ("full-detail", set.full_detail != usual.full_detail),
-        ("redis-addr", set.redis_addr != usual.redis_addr),
-        ("redis-creds-dir-path", set.redis_creds_dir_path != usual.redis_creds_dir_path),
-        ("redis-username", set.redis_username != usual.redis_username),
-        ("redis-password", set.redis_password != usual.redis_password),
-        ("redis-tls-enabled", set.redis_tls_enabled != usual.redis_tls_enabled),
-        ("redis-tls-ca-path", set.redis_tls_ca_path != usual.redis_tls_ca_path),
-        ("redis-tls-ca-secret-name", set.redis_tls_ca_secret_name != usual.redis_tls_ca_secret_name),
-        ("redis-tls-insecure", set.redis_tls_insecure != usual.redis_tls_insecure),
         ("cache-refresh-interval", set.cache_refresh_interval != usual.cache_refresh_interval),
         ("informer-sync-timeout", set.informer_sync_timeout != usual.informer_sync_timeout),
         ("buffer-informer-event-interval", set.buffer_informer_event_interval != usual.buffer_informer_event_interval),
@@ -263,6 +349,9 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     .filter_map(|(flag, is_set)| is_set.then_some(flag))
     .collect()
 }
+
+/// Behind it there is room for the longest names that an application's key has.
+const LONGEST_KEY_PREFIX: usize = 3 << 10;
 
 const SHORTEST_PING_INTERVAL: Duration = Duration::from_secs(1);
 

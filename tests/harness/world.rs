@@ -10,9 +10,9 @@ use std::{
 
 use agent::{
     Agent,
-    config::{AgentMode, AgentTls, KubeSource},
+    config::{AgentMode, AgentTls, Compression, KubeSource, RedisConfig, RedisTls},
 };
-use common::{config::TlsVersions, drain, tunnel::limits};
+use common::{config::TlsVersions, drain, redis::Credentials, tunnel::limits};
 use principal::{
     Principal,
     agents::auth::CertificateRule,
@@ -117,7 +117,17 @@ impl World {
             mode: AgentMode::Managed,
             namespace: namespace.into(),
             application_namespaces: vec![namespace.into()],
+            destination_based_mapping: false,
             kube: KubeSource::default(),
+            redis: RedisConfig {
+                // Nobody is there, which concerns nobody who asks for nothing of it.
+                address: format!("127.0.0.1:{}", process::port()),
+                tls: RedisTls::Off,
+                credentials: Credentials::None,
+                database: 0,
+                key_prefix: String::new(),
+                compression: Compression::Gzip,
+            },
             resource_proxy: true,
             managed_only: true,
             managed_creates_only: false,

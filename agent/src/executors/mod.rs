@@ -5,4 +5,5 @@
 //! line in the composition root.
 
 pub mod kube;
+pub mod redis;
 mod serve_http;

@@ -6,18 +6,32 @@ use std::time::Duration;
 use rand::Rng;
 
 /// Counts failures; reset by a session that lived.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
     failures: u32,
+    /// The bound of every wait.
+    most: Duration,
 }
 
 // === impl Backoff ===
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(MOST)
+    }
+}
+
 impl Backoff {
+    /// Waits of at most `most`, for a peer that fewer come back to.
+    #[must_use]
+    pub fn up_to(most: Duration) -> Self {
+        Self { failures: 0, most }
+    }
+
     /// The attempt failed, or its session died young: the wait before the next one.
     pub fn fail(&mut self) -> Duration {
-        let most = FIRST.saturating_mul(1 << self.failures.min(MAX_DOUBLINGS)).min(MOST);
-        self.failures += 1;
+        let most = FIRST.saturating_mul(1 << self.failures.min(MAX_DOUBLINGS)).min(self.most);
+        self.failures = self.failures.saturating_add(1);
         rand::rng().random_range(Duration::ZERO..=most)
     }
 
@@ -33,7 +47,7 @@ impl Backoff {
     /// that share a name would otherwise throw each other out all the time.
     pub fn replaced(&mut self) -> Duration {
         self.failures = 0;
-        rand::rng().random_range(MOST / 2..=MOST)
+        rand::rng().random_range(self.most / 2..=self.most)
     }
 }
 
@@ -62,8 +76,14 @@ mod tests {
     }
 
     #[test]
+    fn another_bound_is_kept() {
+        let mut backoff = Backoff::up_to(FIRST * 3);
+        assert!((0..200).all(|_| backoff.fail() <= FIRST * 3));
+    }
+
+    #[test]
     fn a_session_that_dies_young_does_not_reset() {
-        let mut backoff = Backoff { failures: 100 };
+        let mut backoff = Backoff { failures: 100, ..Backoff::default() };
         let longest = (0..200).map(|_| backoff.end(Duration::ZERO)).max().unwrap();
         assert!(longest > MOST / 2, "{longest:?}");
     }
