@@ -22,3 +22,4 @@
 
 pub(crate) mod http;
 pub mod kube;
+pub mod redis;

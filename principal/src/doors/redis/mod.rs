@@ -1,0 +1,3 @@
+//! The Redis door: Argo CD's server reads what agents hold as if it were in its own Redis.
+
+pub mod subscriptions;
