@@ -22,6 +22,7 @@ mod observability;
 mod redis_endpoint;
 mod redis_routes;
 mod redis_scanner;
+mod redis_subscriptions;
 mod refusals;
 mod streams;
 mod tls;

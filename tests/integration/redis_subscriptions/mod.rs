@@ -1,0 +1,404 @@
+//! Subscriptions at agents, between real Redis servers: whoever listens in the principal's Redis hears what is published
+//! in the agent's, each message once, and after a gap an empty one.
+
+mod pipes;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use common::{
+    AgentKey, AgentName,
+    auth::Secret,
+    drain,
+    redis::{Credentials, Endpoint, Login},
+    resp::{ReplyEvent, ReplyScanner, frames, replies::Limits},
+};
+use harness::{
+    World, eventually,
+    faulty::{AGENT, Faulty, attach},
+    redis::Redis,
+    soon,
+};
+use principal::{
+    agents::Dialer,
+    doors::redis::subscriptions::{Listening, SubscriptionMetrics, Subscriptions, Timing},
+};
+use prometheus_client::{encoding::text, registry::Registry};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use self::pipes::Pipes;
+
+/// Both sides, and what is between.
+struct Rig {
+    agents: Arc<Pipes>,
+    agent: AgentName,
+    /// The principal's Redis, until a test takes it away.
+    here: Option<Redis>,
+    /// The agent's.
+    there: Option<Redis>,
+    subscriptions: Subscriptions,
+    metrics: Registry,
+    _signal: drain::Signal,
+}
+
+/// A connection to a Redis.
+struct Client {
+    tcp: TcpStream,
+    came: BytesMut,
+    scanner: ReplyScanner,
+    password: Option<&'static str>,
+}
+
+/// A client of the door: its connection to the principal's Redis, and what the door holds for it.
+struct Subscriber {
+    client: Client,
+    _listening: Listening,
+}
+
+// === impl Rig ===
+
+impl Rig {
+    async fn start() -> Self {
+        Self::start_with(&[], Credentials::None, Timing::default()).await
+    }
+
+    /// With a principal's Redis of that configuration.
+    async fn start_with(config: &[&str], credentials: Credentials, timing: Timing) -> Self {
+        let (here, there) = tokio::join!(Redis::start(config), Redis::start(&[]));
+        let (signal, drain) = drain::channel();
+        let agents = Pipes::new(drain.clone());
+        let agent = AgentName::parse("agent").unwrap();
+        agents.attach(&agent, there.address());
+        let endpoint = Endpoint::parse(&here.address().to_string(), None).unwrap();
+        let mut metrics = Registry::default();
+        let counts = SubscriptionMetrics::register(&mut metrics);
+        let dialer: Arc<dyn Dialer> = Arc::clone(&agents) as _;
+        let subscriptions = Subscriptions::start_with(dialer, endpoint, credentials, counts, timing, &drain);
+        Self { agents, agent, here: Some(here), there: Some(there), subscriptions, metrics, _signal: signal }
+    }
+
+    fn here(&self) -> &Redis {
+        self.here.as_ref().unwrap()
+    }
+
+    fn there(&self) -> &Redis {
+        self.there.as_ref().unwrap()
+    }
+
+    fn listen(&self) -> Listening {
+        self.subscriptions.listen(&self.agent, &AgentKey::parse(CHANNEL.as_bytes()).unwrap()).unwrap()
+    }
+
+    /// A client that subscribes as the door has it done.
+    async fn subscriber(&self) -> Subscriber {
+        self.subscriber_as(None).await
+    }
+
+    async fn subscriber_as(&self, password: Option<&'static str>) -> Subscriber {
+        let mut listening = self.listen();
+        let mut client = Client::to(self.here().address()).await;
+        client.password = password;
+        client.log_in().await;
+        client.ask(&[b"SUBSCRIBE", CHANNEL.as_bytes()]).await;
+        soon(listening.ready()).await;
+        Subscriber { client, _listening: listening }
+    }
+
+    /// Publishes in the agent's Redis; how many heard it there.
+    async fn publish(&self, payload: &str) -> String {
+        let mut client = Client::to(self.there().address()).await;
+        client.ask(&[b"PUBLISH", CHANNEL.as_bytes(), payload.as_bytes()]).await
+    }
+
+    /// How many subscribe in the agent's Redis.
+    async fn subscribed(&self) -> String {
+        let mut client = Client::to(self.there().address()).await;
+        let answer = client.ask(&[b"PUBSUB", b"NUMSUB", CHANNEL.as_bytes()]).await;
+        answer.trim_end().rsplit(':').next().unwrap().to_owned()
+    }
+
+    fn metric(&self, line: &str) -> u64 {
+        let mut page = String::new();
+        text::encode(&mut page, &self.metrics).unwrap();
+        let value = page.lines().find_map(|found| found.strip_prefix(line));
+        value.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Redis has published so many of these, and no more.
+    async fn assert_published(&self, what: &str, count: u64) {
+        let published = || self.metric(&format!(r#"messages_total{{what="{what}",outcome="published"}}"#));
+        // Whoever subscribes may hear of it before we do.
+        eventually("it is published", async || (published() >= count).then_some(())).await;
+        assert_eq!(published(), count);
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    async fn to(redis: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(redis).await.unwrap();
+        Self { tcp, came: BytesMut::new(), scanner: ReplyScanner::new(Limits::default()), password: None }
+    }
+
+    async fn log_in(&mut self) {
+        if let Some(password) = self.password {
+            assert_eq!(self.ask(&[b"AUTH", password.as_bytes()]).await, "+OK\r\n");
+        }
+    }
+
+    /// Asks, and returns the answer.
+    async fn ask(&mut self, words: &[&[u8]]) -> String {
+        self.tcp.write_all(&frames::command(words)).await.unwrap();
+        self.next().await
+    }
+
+    /// The next frame.
+    async fn next(&mut self) -> String {
+        let mut text = Vec::new();
+        loop {
+            let part = match self.scanner.next(&mut self.came).unwrap() {
+                Some(ReplyEvent::Reply(reply)) => reply.into_part(),
+                Some(ReplyEvent::Part(part)) => part,
+                None => {
+                    assert!(soon(self.tcp.read_buf(&mut self.came)).await.unwrap() > 0, "closed");
+                    continue;
+                }
+            };
+            text.extend_from_slice(part.bytes());
+            if part.is_last() {
+                return String::from_utf8(text).unwrap();
+            }
+        }
+    }
+}
+
+// === impl Subscriber ===
+
+impl Subscriber {
+    /// The payload of the next message.
+    async fn hears(&mut self) -> String {
+        let message = self.client.next().await;
+        let start = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{CHANNEL}\r\n$", CHANNEL.len());
+        let rest = message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}"));
+        rest.split_once("\r\n").unwrap().1.strip_suffix("\r\n").unwrap().to_owned()
+    }
+}
+
+const CHANNEL: &str = "app|managed-resources|agent_guestbook|1.8.3";
+
+async fn fan_out(subscribers: usize) {
+    let rig = Rig::start().await;
+    let mut all = Vec::new();
+    for _ in 0..subscribers {
+        all.push(rig.subscriber().await);
+    }
+    assert_eq!(rig.subscribed().await, "1", "one subscription at the agent");
+    for payload in ["", "one", "two\r\n"] {
+        assert_eq!(rig.publish(payload).await, ":1\r\n");
+    }
+    for subscriber in &mut all {
+        for payload in ["", "one", "two\r\n"] {
+            assert_eq!(subscriber.hears().await, payload);
+        }
+    }
+    assert_eq!((rig.metric("subscriptions "), rig.metric("listeners ")), (1, subscribers as u64));
+    rig.assert_published("message", 3).await;
+    rig.assert_published("gap", 0).await;
+}
+
+#[tokio::test]
+async fn fifty_subscribers_hear_each_message_once_by_one_subscription() {
+    fan_out(50).await;
+}
+
+#[tokio::test]
+async fn a_thousand_subscribers_hear_each_message_once_by_one_subscription() {
+    fan_out(1_000).await;
+}
+
+#[tokio::test]
+async fn a_message_behind_the_confirmation_is_not_missed() {
+    let rig = Rig::start_with(&[], Credentials::None, Timing { linger: Duration::ZERO, ..Timing::default() }).await;
+    // From the beginning each time: the pipe, and the connection for publishing.
+    for _ in 0..20 {
+        let mut subscriber = rig.subscriber().await;
+        assert_eq!(rig.publish("first").await, ":1\r\n");
+        assert_eq!(subscriber.hears().await, "first");
+        drop(subscriber);
+        eventually("nobody subscribes", async || (rig.subscribed().await == "0").then_some(())).await;
+    }
+    rig.assert_published("gap", 0).await;
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_cut_is_one_empty_message() {
+    let rig = Rig::start().await;
+    let mut subscribers = [rig.subscriber().await, rig.subscriber().await];
+    for round in 1..4 {
+        rig.agents.cut(&rig.agent);
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.hears().await, "");
+        }
+        // One of Redis's may not have noticed yet that the cut one is gone.
+        rig.publish("after").await;
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.hears().await, "after");
+        }
+        rig.assert_published("gap", round).await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_back_is_one_empty_message() {
+    let rig = Rig::start().await;
+    let mut early = rig.subscriber().await;
+    rig.agents.detach(&rig.agent);
+    eventually("it is noticed", async || (rig.metric("subscriptions ") == 0).then_some(())).await;
+    // Nobody is kept waiting for an agent that is away.
+    let mut late = rig.subscriber().await;
+    rig.agents.attach(&rig.agent, rig.there().address());
+    for subscriber in [&mut early, &mut late] {
+        assert_eq!(subscriber.hears().await, "");
+    }
+    // A newer session beside the older one, as when an agent restarts faster than anybody notices.
+    rig.agents.attach(&rig.agent, rig.there().address());
+    for subscriber in [&mut early, &mut late] {
+        assert_eq!(subscriber.hears().await, "");
+    }
+    eventually("the older one is left", async || (rig.subscribed().await == "1").then_some(())).await;
+    rig.publish("after").await;
+    for subscriber in [&mut early, &mut late] {
+        assert_eq!(subscriber.hears().await, "after");
+    }
+}
+
+#[tokio::test]
+async fn an_agents_redis_that_restarts_is_one_empty_message() {
+    let mut rig = Rig::start().await;
+    let mut subscriber = rig.subscriber().await;
+    let port = rig.there().address().port();
+    rig.there = None;
+    eventually("it is noticed", async || (rig.metric("subscriptions ") == 0).then_some(())).await;
+    rig.there = Some(Redis::start_at(port, &[]).await);
+    assert_eq!(subscriber.hears().await, "");
+    assert_eq!(rig.publish("after").await, ":1\r\n");
+    assert_eq!(subscriber.hears().await, "after");
+    rig.assert_published("gap", 1).await;
+}
+
+#[tokio::test]
+async fn a_principals_redis_that_restarts_is_one_empty_message() {
+    let mut rig = Rig::start().await;
+    let subscriber = rig.subscriber().await;
+    let port = rig.here().address().port();
+    rig.here = None;
+    // Its clients lose their connections; this one's door has not noticed yet.
+    let Subscriber { client, _listening } = subscriber;
+    drop(client);
+    let lost = || rig.metric(r#"messages_total{what="message",outcome="lost"}"#);
+    eventually("a message is lost", async || {
+        rig.publish("lost").await;
+        (lost() > 0).then_some(())
+    })
+    .await;
+    rig.here = Some(Redis::start_at(port, &[]).await);
+    rig.assert_published("gap", 1).await;
+    let mut again = rig.subscriber().await;
+    assert_eq!(rig.publish("after").await, ":1\r\n");
+    assert_eq!(again.hears().await, "after");
+    rig.assert_published("gap", 1).await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_thrown_out_is_one_empty_message() {
+    let rig = Rig::start().await;
+    let mut subscriber = rig.subscriber().await;
+    let mut admin = Client::to(rig.here().address()).await;
+    // Who subscribes is of another type.
+    assert_eq!(admin.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]).await, ":1\r\n");
+    assert_eq!(subscriber.hears().await, "");
+    assert_eq!(rig.publish("after").await, ":1\r\n");
+    assert_eq!(subscriber.hears().await, "after");
+    rig.assert_published("gap", 1).await;
+}
+
+#[tokio::test]
+async fn a_subscription_ends_when_nobody_has_listened_for_a_while() {
+    let timing = Timing { linger: Duration::from_millis(100), ..Timing::default() };
+    let rig = Rig::start_with(&[], Credentials::None, timing).await;
+    let (one, mut two) = (rig.subscriber().await, rig.subscriber().await);
+    drop(one);
+    assert_eq!(rig.publish("still").await, ":1\r\n");
+    assert_eq!(two.hears().await, "still");
+    drop(two);
+    eventually("nobody subscribes", async || (rig.subscribed().await == "0").then_some(())).await;
+    // Neither side has a connection of ours any more but the one that asks.
+    for redis in [rig.here(), rig.there()] {
+        eventually("nobody is connected", async || {
+            let mut client = Client::to(redis.address()).await;
+            let clients = client.ask(&[b"CLIENT", b"LIST"]).await;
+            (clients.matches("id=").count() == 1).then_some(())
+        })
+        .await;
+    }
+    let mut again = rig.subscriber().await;
+    assert_eq!(rig.publish("again").await, ":1\r\n");
+    assert_eq!(again.hears().await, "again");
+    rig.assert_published("gap", 0).await;
+}
+
+#[tokio::test]
+async fn a_password_that_becomes_right_is_found_and_what_was_missed_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("auth");
+    std::fs::write(&file, "wrong").unwrap();
+    let credentials = Credentials::Directory(folder.path().to_owned());
+    let rig = Rig::start_with(&["--requirepass", "secret"], credentials, Timing::default()).await;
+    let mut subscriber = rig.subscriber_as(Some("secret")).await;
+    eventually("it subscribes all the same", async || (rig.subscribed().await == "1").then_some(())).await;
+    rig.publish("lost").await;
+    let failed = || rig.metric(r#"publisher_connections_total{outcome="failed"}"#);
+    eventually("it is tried again", async || (failed() > 2).then_some(())).await;
+    std::fs::write(&file, "secret\n").unwrap();
+    assert_eq!(subscriber.hears().await, "");
+    assert_eq!(rig.publish("after").await, ":1\r\n");
+    assert_eq!(subscriber.hears().await, "after");
+    rig.assert_published("gap", 1).await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_publish_is_told_of_and_tried_again() {
+    let login = Login { user: Some("argocd".into()), password: Secret::new("secret") };
+    let rig = Rig::start_with(&[], Credentials::Given(login), Timing::default()).await;
+    let mut admin = Client::to(rig.here().address()).await;
+    assert_eq!(admin.ask(&[b"ACL", b"SETUSER", b"argocd", b"on", b">secret", b"+ping", b"&*"]).await, "+OK\r\n");
+    let mut subscriber = rig.subscriber().await;
+    eventually("it subscribes", async || (rig.subscribed().await == "1").then_some(())).await;
+    let refused = |what: &str| rig.metric(&format!(r#"messages_total{{what="{what}",outcome="refused"}}"#));
+    rig.publish("lost").await;
+    eventually("it is refused", async || (refused("message") + refused("gap") > 0).then_some(())).await;
+    assert_eq!(admin.ask(&[b"ACL", b"SETUSER", b"argocd", b"+publish"]).await, "+OK\r\n");
+    assert_eq!(subscriber.hears().await, "");
+    rig.publish("after").await;
+    assert_eq!(subscriber.hears().await, "after");
+}
+
+#[tokio::test]
+async fn whoever_follows_an_agent_is_told_when_it_attaches_moves_and_leaves() {
+    let (world, server) = (World::start().await, Faulty::on_demand().await);
+    let mut newest = world.principal.agents.newest(&AgentName::parse(AGENT).unwrap());
+    assert_eq!(*newest.borrow_and_update(), None);
+    let older = attach(&world, &server).await;
+    let first = *soon(newest.wait_for(Option::is_some)).await.unwrap();
+    let newer = attach(&world, &server).await;
+    let second = *soon(newest.wait_for(|session| *session != first)).await.unwrap();
+    assert!(second.is_some(), "there was one all the time");
+    older.stop(Duration::from_secs(5)).await;
+    assert_eq!(*newest.borrow(), second, "the older one's end changes nothing");
+    newer.stop(Duration::from_secs(5)).await;
+    soon(newest.wait_for(Option::is_none)).await.unwrap();
+}

@@ -1,0 +1,142 @@
+//! A `Dialer` whose pipes lead to real Redis servers, without an agent between.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use common::{
+    AgentName, drain,
+    proto::Chunk,
+    tunnel::{
+        Opening, PipeId, SessionId, Target, TunnelStream,
+        event::PrincipalEvent,
+        stream::{End, Outgoing},
+    },
+};
+use futures_util::StreamExt;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use principal::agents::{DialError, Dialer, Lease};
+use tokio::{
+    io::copy_bidirectional,
+    net::TcpStream,
+    sync::{Semaphore, mpsc, oneshot, watch},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Status, Streaming,
+    codec::{DecodeBuf, Decoder},
+};
+use tracing::Span;
+
+/// The agents that can be reached.
+pub(super) struct Pipes {
+    sessions: Mutex<HashMap<AgentName, Attached>>,
+    newest: Mutex<HashMap<AgentName, watch::Sender<Option<SessionId>>>>,
+    drain: drain::Watch,
+}
+
+#[derive(Clone)]
+struct Attached {
+    id: SessionId,
+    redis: SocketAddr,
+    pipes: CancellationToken,
+}
+
+// === impl Pipes ===
+
+impl Pipes {
+    pub(super) fn new(drain: drain::Watch) -> Arc<Self> {
+        Arc::new(Self { sessions: Mutex::default(), newest: Mutex::default(), drain })
+    }
+
+    /// A new session of an agent, whose Redis is there. The pipes of an earlier one go on.
+    pub(super) fn attach(&self, agent: &AgentName, redis: SocketAddr) {
+        let session = Attached { id: SessionId::random(), redis, pipes: CancellationToken::new() };
+        let id = session.id;
+        self.sessions.lock().unwrap().insert(agent.clone(), session);
+        self.tell(agent, Some(id));
+    }
+
+    /// The agent goes, and its pipes with it.
+    pub(super) fn detach(&self, agent: &AgentName) {
+        let session = self.sessions.lock().unwrap().remove(agent).unwrap();
+        self.tell(agent, None);
+        session.pipes.cancel();
+    }
+
+    /// Cuts the pipes of an agent, which stays.
+    pub(super) fn cut(&self, agent: &AgentName) {
+        let mut sessions = self.sessions.lock().unwrap();
+        let session = sessions.get_mut(agent).unwrap();
+        std::mem::take(&mut session.pipes).cancel();
+    }
+
+    fn tell(&self, agent: &AgentName, newest: Option<SessionId>) {
+        self.newest.lock().unwrap().entry(agent.clone()).or_default().send_replace(newest);
+    }
+}
+
+impl Dialer for Pipes {
+    fn reserve(&self, agent: &AgentName) -> Result<Lease, DialError> {
+        let id = self.sessions.lock().unwrap().get(agent).ok_or(DialError::NotConnected)?.id;
+        let place = || Arc::new(Semaphore::new(1)).try_acquire_owned().map_err(|_full| DialError::Busy);
+        Ok(Lease::new(id, place()?, place()?))
+    }
+
+    fn dial(&self, id: SessionId, target: Target) -> Result<TunnelStream, DialError> {
+        let sessions = self.sessions.lock().unwrap();
+        let session = sessions.values().find(|session| session.id == id).cloned().ok_or(DialError::NotConnected)?;
+        let (control, mut opens) = mpsc::channel(1);
+        let (attached, when_attached) = oneshot::channel();
+        let opening = Opening { pipe: PipeId::FIRST, target, control };
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, Box::new(|_end: End| {}));
+        self.drain.spawn(Span::none(), async move {
+            let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
+            assert_eq!(open.target, Some(Target::Redis));
+            let (attach, when_open) = oneshot::channel();
+            let (mut io, answers) = TunnelStream::accept(open.early_data, when_open);
+            attach.send(Ok(wire(outgoing))).unwrap();
+            attached.send(Ok(wire(answers))).unwrap_or_default();
+            // A Redis that is away cuts the pipe.
+            let Ok(mut redis) = TcpStream::connect(session.redis).await else { return };
+            let pass = copy_bidirectional(&mut io, &mut redis);
+            let _ended = session.pipes.run_until_cancelled(pass).await;
+        });
+        Ok(stream)
+    }
+
+    fn newest(&self, agent: &AgentName) -> watch::Receiver<Option<SessionId>> {
+        self.newest.lock().unwrap().entry(agent.clone()).or_default().subscribe()
+    }
+}
+
+/// Carries chunks as gRPC would.
+fn wire(outgoing: Outgoing) -> Streaming<Chunk> {
+    let frames = outgoing.map(|chunk| {
+        let mut message = BytesMut::new();
+        message.put_u8(0);
+        message.put_u32(u32::try_from(chunk.data.len()).unwrap() + 1);
+        message.put_u8(chunk.fin.into());
+        message.put(chunk.data);
+        Ok::<Frame<Bytes>, io::Error>(Frame::data(message.freeze()))
+    });
+    let body = StreamBody::new(frames.map(|frame| frame.map_err(|error| Status::unknown(error.to_string()))));
+    Streaming::new_request(Chunks, body, None, None)
+}
+
+struct Chunks;
+
+impl Decoder for Chunks {
+    type Item = Chunk;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Chunk>, Status> {
+        let fin = message.get_u8() == 1;
+        Ok(Some(Chunk { fin, data: message.copy_to_bytes(message.remaining()) }))
+    }
+}
