@@ -23,6 +23,8 @@ pub mod pki;
 pub mod process;
 pub mod raw;
 pub mod redis;
+pub mod redis_scene;
+pub mod resp;
 pub mod scene;
 pub mod shown;
 pub mod site;

@@ -28,7 +28,7 @@ impl Port {
     /// Every port of a principal. A new address does not compile until it is a [`Port`] here, and a new `Port` not until
     /// every table has a row for it.
     pub(crate) fn all(principal: &Principal) -> [(Self, SocketAddr); 4] {
-        let Principal { grpc, kube_door, metrics, healthz, agents: _, routes: _ } = principal;
+        let Principal { grpc, kube_door, metrics, healthz, redis_door: _, agents: _, routes: _ } = principal;
         [
             (Self::Grpc, *grpc),
             (Self::KubeDoor, kube_door.expect("a door that is open")),

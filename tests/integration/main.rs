@@ -19,6 +19,7 @@ mod filter;
 mod kubectl;
 mod logs;
 mod observability;
+mod redis_door;
 mod redis_endpoint;
 mod redis_routes;
 mod redis_scanner;

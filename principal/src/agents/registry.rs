@@ -176,7 +176,8 @@ mod tests {
 
     fn registry() -> Registry {
         let metrics = TunnelMetrics::register(&mut prometheus_client::registry::Registry::default());
-        Registry::new(Limits { per_agent: 8, all: 8 }, metrics)
+        let directory = Arc::new(Directory::new(None));
+        Registry::new(directory, Limits { per_agent: 8, all: 8 }, metrics)
     }
 
     #[test]

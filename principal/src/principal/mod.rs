@@ -1,5 +1,7 @@
 //! The composition root: binds everything, then serves until drained.
 
+mod redis;
+
 use std::{io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
@@ -7,6 +9,7 @@ use common::{
     auth::PeerIdentity,
     config::TlsVersions,
     drain,
+    redis::EndpointError,
     telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
     tls::{ClientAuth, Identity, MaterialError, Roots, TlsError, server_config},
     tunnel::limits::HANDSHAKE,
@@ -14,6 +17,7 @@ use common::{
 use tokio::net::TcpListener;
 use tracing::{Span, info, info_span};
 
+use self::redis::{BoundRedisDoor, Serving};
 use crate::{
     agents::{
         Dialer, Directory, Registry, Router, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics,
@@ -32,6 +36,8 @@ pub struct Principal {
     pub grpc: SocketAddr,
     /// Where Kubernetes clients connect, when that door is open.
     pub kube_door: Option<SocketAddr>,
+    /// Where Redis clients connect, when that door is open.
+    pub redis_door: Option<SocketAddr>,
     /// Where `/metrics` is, if anywhere.
     pub metrics: Option<SocketAddr>,
     /// Where `/healthz`, `/livez` and `/readyz` are, if anywhere.
@@ -71,6 +77,15 @@ pub enum Error {
         "--destination-based-mapping needs the control plane's Kubernetes API: give --kubeconfig outside of a Pod there"
     )]
     NoControlPlane,
+    /// The address of the principal's Redis is none.
+    #[error("cannot use {address:?}, the address of the principal's Redis")]
+    RedisAddress {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: EndpointError,
+    },
     /// A socket cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -117,7 +132,11 @@ impl Principal {
             Some(door) => Some(open_kube_door(door, config.tls_versions).await?),
             None => None,
         };
-        let control_plane = match &config.redis_door {
+        let redis_door = match &config.redis_door {
+            Some(door) => Some(BoundRedisDoor::bind(door, config.tls_versions).await?),
+            None => None,
+        };
+        let control_plane = match &redis_door {
             Some(_) => control_plane(&config, &mut metrics, drain).await?,
             None => None,
         };
@@ -141,10 +160,11 @@ impl Principal {
         let started = Self {
             grpc: grpc.local_addr(),
             kube_door: door.as_ref().map(|(listener, ..)| listener.local_addr()),
+            redis_door: redis_door.as_ref().map(BoundRedisDoor::local_addr),
             metrics: local_addr(metrics_listener.as_ref()),
             healthz: local_addr(healthz_listener.as_ref()),
             agents: Arc::clone(&agents),
-            routes,
+            routes: routes.clone(),
         };
 
         let attach = {
@@ -152,6 +172,10 @@ impl Principal {
             move |connection| attach(connection, serve.clone(), Arc::clone(&rule), drain.clone())
         };
         drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
+        if let (Some(door), Some(routes)) = (redis_door, routes) {
+            let (agents, listen_metrics) = (Arc::clone(&agents), listen_metrics.clone());
+            door.serve(Serving { agents, routes, metrics: &mut metrics, limits, listen_metrics, drain });
+        }
         if let Some((listener, tls, options)) = door {
             let dialer: Arc<dyn Dialer> = agents;
             let door = Arc::new(KubeDoor::new(dialer, options, metrics.part("door"), drain));
@@ -183,6 +207,7 @@ impl Principal {
             version = common::build_info::VERSION,
             grpc = %started.grpc,
             kube_door = ?started.kube_door,
+            redis_door = ?started.redis_door,
             no_effect = ?config.no_effect,
             "principal started"
         );

@@ -1,0 +1,103 @@
+//! Opens the Redis door: its socket, its TLS, and the principal's own Redis behind it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use common::{
+    config::TlsVersions,
+    drain,
+    redis::{Credentials, Endpoint},
+    telemetry::Registry as Metrics,
+    tls::{ClientAuth, Identity, Roots, Verification, client_config, server_config},
+};
+use tracing::info_span;
+
+use super::Error;
+use crate::{
+    agents::{Registry, Routes},
+    config::{KeyPairPaths, RedisConfig, RedisDoorConfig, RedisTls},
+    doors::redis::{
+        RedisDoor, RedisDoorOptions,
+        subscriptions::{SubscriptionMetrics, Subscriptions},
+    },
+    listen::{ListenLimits, ListenMetrics, Listener, Security},
+};
+
+/// A door whose socket is bound, and that nobody serves yet.
+pub(super) struct BoundRedisDoor {
+    listener: Listener,
+    security: Security,
+    options: RedisDoorOptions,
+    credentials: Credentials,
+}
+
+/// What a door is served with.
+pub(super) struct Serving<'s> {
+    pub(super) agents: Arc<Registry>,
+    pub(super) routes: Arc<dyn Routes>,
+    pub(super) metrics: &'s mut Metrics,
+    pub(super) limits: ListenLimits,
+    pub(super) listen_metrics: ListenMetrics,
+    pub(super) drain: &'s drain::Watch,
+}
+
+// === impl BoundRedisDoor ===
+
+impl BoundRedisDoor {
+    pub(super) async fn bind(config: &RedisDoorConfig, versions: TlsVersions) -> Result<Self, Error> {
+        let security = match &config.tls {
+            Some(paths) => tls(paths, versions)?,
+            None => Security::Plain,
+        };
+        let redis = endpoint(&config.redis, versions)?;
+        let listener = Listener::bind(DOOR, &config.listen.ip().to_string(), config.listen.port()).await?;
+        let options = RedisDoorOptions { redis, max_bulk: config.max_bulk, max_args: config.max_args };
+        Ok(Self { listener, security, options, credentials: config.redis.credentials.clone() })
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves it until the drain begins.
+    pub(super) fn serve(self, with: Serving<'_>) {
+        let Self { listener, security, options, credentials } = self;
+        let Serving { agents, routes, metrics, limits, listen_metrics, drain } = with;
+        let metrics = metrics.part("redis_door");
+        let subscription_metrics = SubscriptionMetrics::register(metrics);
+        let subscriptions =
+            Subscriptions::start(agents.clone(), options.redis.clone(), credentials, subscription_metrics, drain);
+        let door = Arc::new(RedisDoor::new(options, agents, routes, subscriptions, metrics));
+        let watch = drain.clone();
+        let serve = move |connection| {
+            let (door, watch) = (Arc::clone(&door), watch.clone());
+            async move { door.serve(connection, watch).await }
+        };
+        drain.spawn(info_span!("redis_door"), listener.serve(security, limits, listen_metrics, drain.clone(), serve));
+    }
+}
+
+fn tls(paths: &KeyPairPaths, versions: TlsVersions) -> Result<Security, Error> {
+    let identity = Identity::from_files(&paths.certificate, &paths.key);
+    let identity = identity.map_err(|source| Error::Material { door: DOOR, source })?;
+    let config = server_config(identity, ClientAuth::None, versions, &[]);
+    let config = config.map_err(|source| Error::Tls { door: DOOR, source })?;
+    Ok(Security::Tls(Arc::new(ArcSwap::new(config))))
+}
+
+fn endpoint(config: &RedisConfig, versions: TlsVersions) -> Result<Endpoint, Error> {
+    let verification = match &config.tls {
+        None => None,
+        Some(RedisTls::Insecure) => Some(Verification::Insecure),
+        Some(RedisTls::Verified { ca }) => {
+            let roots = Roots::from_file(ca).map_err(|source| Error::Material { door: DOOR, source })?;
+            Some(Verification::Roots(roots))
+        }
+    };
+    let tls = verification.map(|verification| client_config(None, verification, versions, &[])).transpose();
+    let tls = tls.map_err(|source| Error::Tls { door: DOOR, source })?;
+    Endpoint::parse(&config.address, tls)
+        .map_err(|source| Error::RedisAddress { address: config.address.clone(), source })
+}
+
+const DOOR: &str = "redis";
