@@ -18,7 +18,7 @@ use common::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info, info_span, warn};
 
@@ -212,13 +212,13 @@ impl Task {
     async fn keep_publishing(&mut self) {
         loop {
             let trouble = match self.connect().await {
-                Ok(stream) => {
+                Ok(wire) => {
                     self.connections += 1;
                     self.metrics.publisher(Connected::Up);
                     info!(redis = %self.endpoint, "publishing what agents say");
                     self.inbox.publishing.send_replace(Publishing::Up(self.connections));
                     let began = Instant::now();
-                    let trouble = self.serve(stream).await;
+                    let trouble = self.serve(wire).await;
                     self.backoff.worked(began.elapsed());
                     trouble
                 }
@@ -243,15 +243,16 @@ impl Task {
         }
     }
 
-    async fn connect(&self) -> Result<Stream, Trouble> {
+    async fn connect(&self) -> Result<Wire<Stream>, Trouble> {
         let mut stream = self.endpoint.connect().await.map_err(Trouble::Connect)?;
         login(&mut stream, &self.credentials).await.map_err(Trouble::Login)?;
-        Ok(stream)
+        let mut wire = Wire::new(stream, LONGEST);
+        timeout(self.timing.silence, greet(&mut wire)).await.map_err(|_elapsed| Trouble::Silent)??;
+        Ok(wire)
     }
 
     /// Publishes until that does not work any more.
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Trouble {
-        let mut wire = Wire::new(stream, LONGEST);
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut wire: Wire<S>) -> Trouble {
         let mut told = VecDeque::new();
         let mut ping_at = Instant::now() + self.timing.ping;
         let mut waits_since: Option<Instant> = None;
@@ -306,10 +307,25 @@ impl Task {
                 self.metrics.count(what, Outcome::Published);
                 Ok(())
             }
-            // Redis is there, whatever it thinks of us: without a login it says so to the next message.
+            // Redis is there, whatever it thinks of us: if it publishes no more it says so to the next message.
             Told::Ping if frame.head.is_error() || frame.head.marker() == Marker::Simple => Ok(()),
             Told::Publish(..) | Told::Ping => Err(Trouble::Unasked),
         }
+    }
+}
+
+/// Asks whether Redis is there and has us. A connection alone says neither: the kernel makes it for a Redis that hangs,
+/// which would publish all at once what it was told meanwhile.
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(), Trouble> {
+    wire.say(&frames::ping());
+    let answer = wire.next().await.map_err(Trouble::Wire)?;
+    let words = answer.words();
+    match answer.head.marker() {
+        Marker::Simple => Ok(()),
+        // Somebody who may publish and nothing else.
+        Marker::Error if words.starts_with("NOPERM ") => Ok(()),
+        Marker::Error => Err(Trouble::Refused(words)),
+        _ => Err(Trouble::Unasked),
     }
 }
 

@@ -52,7 +52,7 @@ async fn messages_are_pipelined_in_order_and_those_of_an_earlier_connection_are_
         redis.write_all(":0\r\n".repeat(999).as_bytes()).await.unwrap();
         drop(redis);
     };
-    let (trouble, ()) = tokio::join!(task.serve(near), talk);
+    let (trouble, ()) = tokio::join!(task.serve(Wire::new(near, LONGEST)), talk);
     assert!(matches!(trouble, Trouble::Wire(WireError::Closed)), "{trouble:?}");
     assert_eq!(task.metrics.counted(What::Message, Outcome::Published), 999);
     assert_eq!(task.metrics.counted(What::Message, Outcome::Lost), 1_001);
@@ -73,7 +73,7 @@ async fn a_redis_that_does_not_answer_is_given_up() {
         std::future::pending::<()>().await;
     };
     let trouble = tokio::select! {
-        trouble = task.serve(near) => trouble,
+        trouble = task.serve(Wire::new(near, LONGEST)) => trouble,
         () = talk => unreachable!("it waits"),
     };
     assert!(matches!(trouble, Trouble::Silent), "{trouble:?}");
@@ -97,8 +97,24 @@ async fn a_redis_that_does_not_publish_says_so_in_its_own_words() {
             redis.write_all(answer.as_bytes()).await.unwrap();
             redis
         };
-        let (trouble, _redis) = tokio::join!(task.serve(near), talk);
+        let (trouble, _redis) = tokio::join!(task.serve(Wire::new(near, LONGEST)), talk);
         assert_eq!(trouble.to_string(), told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redis_is_there_when_it_answers_and_has_us() {
+    for (answer, told) in [
+        ("+PONG\r\n", None),
+        ("-NOPERM this user has no permissions to run the 'ping' command\r\n", None),
+        ("-NOAUTH Authentication required.\r\n", Some("Redis does not publish: NOAUTH Authentication required.")),
+        ("-LOADING Redis is loading\r\n", Some("Redis does not publish: LOADING Redis is loading")),
+        (":1\r\n", Some("Redis answered what nobody asked")),
+    ] {
+        let (near, mut redis) = duplex(1 << 20);
+        redis.write_all(answer.as_bytes()).await.unwrap();
+        let greeted = greet(&mut Wire::new(near, LONGEST)).await.err().map(|trouble| trouble.to_string());
+        assert_eq!(greeted.as_deref(), told);
     }
 }
 
