@@ -40,16 +40,8 @@ impl Redis {
     /// # Panics
     /// When it cannot be started: `hack/need.sh` installs it.
     pub async fn start(config: &[&str]) -> Self {
-        Self::start_at(process::port(), config).await
-    }
-
-    /// As [`start`](Self::start), at a port of the test's choice: where an earlier one was that is gone.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub async fn start_at(port: u16, config: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::port()));
         let config: Vec<_> = config.iter().map(ToString::to_string).collect();
         let running = Running::start(address, &config, folder.path());
         let redis = Self { address, config, running, folder };

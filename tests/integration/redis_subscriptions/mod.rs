@@ -2,6 +2,7 @@
 //! in the agent's, each message once, and after a gap an empty one.
 
 mod pipes;
+mod tunnel;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,12 +14,7 @@ use common::{
     redis::{Credentials, Endpoint, Login},
     resp::{ReplyEvent, ReplyScanner, frames, replies::Limits},
 };
-use harness::{
-    World, eventually,
-    faulty::{AGENT, Faulty, attach},
-    redis::Redis,
-    soon,
-};
+use harness::{eventually, redis::Redis, soon};
 use principal::{
     agents::Dialer,
     doors::redis::subscriptions::{Listening, SubscriptionMetrics, Subscriptions, Timing},
@@ -35,10 +31,10 @@ use self::pipes::Pipes;
 struct Rig {
     agents: Arc<Pipes>,
     agent: AgentName,
-    /// The principal's Redis, until a test takes it away.
-    here: Option<Redis>,
+    /// The principal's Redis.
+    here: Redis,
     /// The agent's.
-    there: Option<Redis>,
+    there: Redis,
     subscriptions: Subscriptions,
     metrics: Registry,
     _signal: drain::Signal,
@@ -77,15 +73,7 @@ impl Rig {
         let counts = SubscriptionMetrics::register(&mut metrics);
         let dialer: Arc<dyn Dialer> = Arc::clone(&agents) as _;
         let subscriptions = Subscriptions::start_with(dialer, endpoint, credentials, counts, timing, &drain);
-        Self { agents, agent, here: Some(here), there: Some(there), subscriptions, metrics, _signal: signal }
-    }
-
-    fn here(&self) -> &Redis {
-        self.here.as_ref().unwrap()
-    }
-
-    fn there(&self) -> &Redis {
-        self.there.as_ref().unwrap()
+        Self { agents, agent, here, there, subscriptions, metrics, _signal: signal }
     }
 
     fn listen(&self) -> Listening {
@@ -99,7 +87,7 @@ impl Rig {
 
     async fn subscriber_as(&self, password: Option<&'static str>) -> Subscriber {
         let mut listening = self.listen();
-        let mut client = Client::to(self.here().address()).await;
+        let mut client = Client::to(self.here.address()).await;
         client.password = password;
         client.log_in().await;
         client.ask(&[b"SUBSCRIBE", CHANNEL.as_bytes()]).await;
@@ -109,13 +97,13 @@ impl Rig {
 
     /// Publishes in the agent's Redis; how many heard it there.
     async fn publish(&self, payload: &str) -> String {
-        let mut client = Client::to(self.there().address()).await;
+        let mut client = Client::to(self.there.address()).await;
         client.ask(&[b"PUBLISH", CHANNEL.as_bytes(), payload.as_bytes()]).await
     }
 
     /// How many subscribe in the agent's Redis.
     async fn subscribed(&self) -> String {
-        let mut client = Client::to(self.there().address()).await;
+        let mut client = Client::to(self.there.address()).await;
         let answer = client.ask(&[b"PUBSUB", b"NUMSUB", CHANNEL.as_bytes()]).await;
         answer.trim_end().rsplit(':').next().unwrap().to_owned()
     }
@@ -156,6 +144,14 @@ impl Client {
         self.next().await
     }
 
+    /// The payload of the next message, which is of this channel.
+    async fn hears(&mut self, channel: &str) -> String {
+        let message = self.next().await;
+        let start = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len());
+        let rest = message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}"));
+        rest.split_once("\r\n").unwrap().1.strip_suffix("\r\n").unwrap().to_owned()
+    }
+
     /// The next frame.
     async fn next(&mut self) -> String {
         let mut text = Vec::new();
@@ -181,10 +177,7 @@ impl Client {
 impl Subscriber {
     /// The payload of the next message.
     async fn hears(&mut self) -> String {
-        let message = self.client.next().await;
-        let start = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{CHANNEL}\r\n$", CHANNEL.len());
-        let rest = message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}"));
-        rest.split_once("\r\n").unwrap().1.strip_suffix("\r\n").unwrap().to_owned()
+        self.client.hears(CHANNEL).await
     }
 }
 
@@ -260,12 +253,12 @@ async fn an_agent_that_comes_back_is_one_empty_message() {
     eventually("it is noticed", async || (rig.metric("subscriptions ") == 0).then_some(())).await;
     // Nobody is kept waiting for an agent that is away.
     let mut late = rig.subscriber().await;
-    rig.agents.attach(&rig.agent, rig.there().address());
+    rig.agents.attach(&rig.agent, rig.there.address());
     for subscriber in [&mut early, &mut late] {
         assert_eq!(subscriber.hears().await, "");
     }
     // A newer session beside the older one, as when an agent restarts faster than anybody notices.
-    rig.agents.attach(&rig.agent, rig.there().address());
+    rig.agents.attach(&rig.agent, rig.there.address());
     for subscriber in [&mut early, &mut late] {
         assert_eq!(subscriber.hears().await, "");
     }
@@ -280,10 +273,9 @@ async fn an_agent_that_comes_back_is_one_empty_message() {
 async fn an_agents_redis_that_restarts_is_one_empty_message() {
     let mut rig = Rig::start().await;
     let mut subscriber = rig.subscriber().await;
-    let port = rig.there().address().port();
-    rig.there = None;
+    rig.there.kill();
     eventually("it is noticed", async || (rig.metric("subscriptions ") == 0).then_some(())).await;
-    rig.there = Some(Redis::start_at(port, &[]).await);
+    rig.there.restart().await;
     assert_eq!(subscriber.hears().await, "");
     assert_eq!(rig.publish("after").await, ":1\r\n");
     assert_eq!(subscriber.hears().await, "after");
@@ -294,8 +286,7 @@ async fn an_agents_redis_that_restarts_is_one_empty_message() {
 async fn a_principals_redis_that_restarts_is_one_empty_message() {
     let mut rig = Rig::start().await;
     let subscriber = rig.subscriber().await;
-    let port = rig.here().address().port();
-    rig.here = None;
+    rig.here.kill();
     // Its clients lose their connections; this one's door has not noticed yet.
     let Subscriber { client, _listening } = subscriber;
     drop(client);
@@ -305,7 +296,7 @@ async fn a_principals_redis_that_restarts_is_one_empty_message() {
         (lost() > 0).then_some(())
     })
     .await;
-    rig.here = Some(Redis::start_at(port, &[]).await);
+    rig.here.restart().await;
     rig.assert_published("gap", 1).await;
     let mut again = rig.subscriber().await;
     assert_eq!(rig.publish("after").await, ":1\r\n");
@@ -314,10 +305,30 @@ async fn a_principals_redis_that_restarts_is_one_empty_message() {
 }
 
 #[tokio::test]
+async fn a_principals_redis_that_hangs_is_one_empty_message() {
+    let timing = Timing { silence: Duration::from_millis(500), ..Timing::default() };
+    let rig = Rig::start_with(&[], Credentials::None, timing).await;
+    let mut subscriber = rig.subscriber().await;
+    rig.here.pause();
+    assert_eq!(rig.publish("it will say this when it goes on").await, ":1\r\n");
+    let failed = || rig.metric(r#"publisher_connections_total{outcome="failed"}"#);
+    eventually("it is given up and tried again", async || (failed() > 1).then_some(())).await;
+    // It answers nobody, but everybody can connect: nobody is kept waiting.
+    soon(rig.listen().ready()).await;
+    rig.publish("lost").await;
+    rig.here.go_on();
+    assert_eq!(subscriber.hears().await, "it will say this when it goes on");
+    assert_eq!(subscriber.hears().await, "");
+    assert_eq!(rig.publish("after").await, ":1\r\n");
+    assert_eq!(subscriber.hears().await, "after");
+    rig.assert_published("gap", 1).await;
+}
+
+#[tokio::test]
 async fn a_publisher_that_is_thrown_out_is_one_empty_message() {
     let rig = Rig::start().await;
     let mut subscriber = rig.subscriber().await;
-    let mut admin = Client::to(rig.here().address()).await;
+    let mut admin = Client::to(rig.here.address()).await;
     // Who subscribes is of another type.
     assert_eq!(admin.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]).await, ":1\r\n");
     assert_eq!(subscriber.hears().await, "");
@@ -337,7 +348,7 @@ async fn a_subscription_ends_when_nobody_has_listened_for_a_while() {
     drop(two);
     eventually("nobody subscribes", async || (rig.subscribed().await == "0").then_some(())).await;
     // Neither side has a connection of ours any more but the one that asks.
-    for redis in [rig.here(), rig.there()] {
+    for redis in [&rig.here, &rig.there] {
         eventually("nobody is connected", async || {
             let mut client = Client::to(redis.address()).await;
             let clients = client.ask(&[b"CLIENT", b"LIST"]).await;
@@ -374,8 +385,8 @@ async fn a_password_that_becomes_right_is_found_and_what_was_missed_is_told() {
 async fn a_user_who_may_not_publish_is_told_of_and_tried_again() {
     let login = Login { user: Some("argocd".into()), password: Secret::new("secret") };
     let rig = Rig::start_with(&[], Credentials::Given(login), Timing::default()).await;
-    let mut admin = Client::to(rig.here().address()).await;
-    assert_eq!(admin.ask(&[b"ACL", b"SETUSER", b"argocd", b"on", b">secret", b"+ping", b"&*"]).await, "+OK\r\n");
+    let mut admin = Client::to(rig.here.address()).await;
+    assert_eq!(admin.ask(&[b"ACL", b"SETUSER", b"argocd", b"on", b">secret", b"&*"]).await, "+OK\r\n");
     let mut subscriber = rig.subscriber().await;
     eventually("it subscribes", async || (rig.subscribed().await == "1").then_some(())).await;
     let refused = |what: &str| rig.metric(&format!(r#"messages_total{{what="{what}",outcome="refused"}}"#));
@@ -385,20 +396,4 @@ async fn a_user_who_may_not_publish_is_told_of_and_tried_again() {
     assert_eq!(subscriber.hears().await, "");
     rig.publish("after").await;
     assert_eq!(subscriber.hears().await, "after");
-}
-
-#[tokio::test]
-async fn whoever_follows_an_agent_is_told_when_it_attaches_moves_and_leaves() {
-    let (world, server) = (World::start().await, Faulty::on_demand().await);
-    let mut newest = world.principal.agents.newest(&AgentName::parse(AGENT).unwrap());
-    assert_eq!(*newest.borrow_and_update(), None);
-    let older = attach(&world, &server).await;
-    let first = *soon(newest.wait_for(Option::is_some)).await.unwrap();
-    let newer = attach(&world, &server).await;
-    let second = *soon(newest.wait_for(|session| *session != first)).await.unwrap();
-    assert!(second.is_some(), "there was one all the time");
-    older.stop(Duration::from_secs(5)).await;
-    assert_eq!(*newest.borrow(), second, "the older one's end changes nothing");
-    newer.stop(Duration::from_secs(5)).await;
-    soon(newest.wait_for(Option::is_none)).await.unwrap();
 }
