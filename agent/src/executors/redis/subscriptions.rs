@@ -304,8 +304,8 @@ const RETURN: Duration = Duration::from_secs(5);
 /// A Redis that is back is found within this, even where no command has found it before.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// More applications than one pipe's callers look at.
-const MOST: usize = 4096;
+/// As many as a principal asks for at most, on one pipe.
+const MOST: usize = 10_000;
 
 /// So many bytes of messages are held until a subscription is confirmed.
 const HELD: usize = 256 << 10;

@@ -145,6 +145,9 @@ impl Asked {
 
     /// Drops pipes on which nothing was asked for a while; when to look again, if there are any.
     pub(super) fn drop_idle(&mut self) -> Option<Instant> {
+        if self.pipes.is_empty() {
+            return None;
+        }
         let now = Instant::now();
         self.pipes.retain(|pipe| pipe.open > 0 || pipe.idle_since + IDLE > now);
         let idle = self.pipes.iter().filter(|pipe| pipe.open == 0);
