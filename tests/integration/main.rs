@@ -21,6 +21,7 @@ mod logs;
 mod observability;
 mod redis_door;
 mod redis_endpoint;
+mod redis_executor;
 mod redis_routes;
 mod redis_scanner;
 mod redis_subscriptions;

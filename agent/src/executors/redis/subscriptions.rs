@@ -18,7 +18,7 @@ use common::resp::frames;
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::debug;
 
@@ -154,11 +154,16 @@ impl Subscriptions {
         }
         let wanted = channels.iter().map(|channel| channel.local.clone());
         let wanted = wanted.filter(|local| !self.channels.contains_key(local)).collect::<BTreeSet<_>>();
+        let deadline = Instant::now() + SOON;
         if let State::Live(_) = self.state {
-            return self.want_more(wanted).await;
+            match self.want_more(wanted.clone(), deadline).await {
+                // Nobody had noticed yet.
+                Err(Failure::Lost) => {}
+                told => return told,
+            }
         }
         let all = self.channels.keys().cloned().chain(wanted).collect();
-        match timeout(SOON, listen(Arc::clone(&self.shared), all)).await.unwrap_or(Err(Failure::Silent)) {
+        match timeout_at(deadline, listen(Arc::clone(&self.shared), all)).await.unwrap_or(Err(Failure::Silent)) {
             Ok(listener) => {
                 self.live(listener);
                 Ok(if self.count == 0 { Bytes::new() } else { self.gap() })
@@ -171,8 +176,7 @@ impl Subscriptions {
     }
 
     /// The same on the connection that there is.
-    async fn want_more(&mut self, mut wanted: BTreeSet<Bytes>) -> Result<Bytes, Failure> {
-        let deadline = Instant::now() + SOON;
+    async fn want_more(&mut self, mut wanted: BTreeSet<Bytes>, deadline: Instant) -> Result<Bytes, Failure> {
         let mut told = BytesMut::new();
         let State::Live(listener) = &mut self.state else { return Err(Failure::Lost) };
         listener.subscribe(wanted.iter());
