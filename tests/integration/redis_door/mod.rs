@@ -3,6 +3,7 @@
 mod failures;
 mod order;
 mod reads;
+mod subscriptions;
 
 /// The tree of an application of `agent-a`, as the principal's Argo CD calls it, and as the agent's does.
 const TREE: &str = "app|resources-tree|agent-a_guestbook|1.8.3.gz";
