@@ -60,8 +60,18 @@ async fn every_port_is_another_and_answers_as_its_tables_say() {
 /// A rule that is not shown by anything is a wish.
 #[test]
 fn every_test_that_the_filters_rules_name_is_there() {
+    assert!(named_tests("docs/filter.md") > 40);
+}
+
+#[test]
+fn every_test_that_the_rules_of_the_redis_door_name_is_there() {
+    assert!(named_tests("docs/redis.md") > 8);
+}
+
+/// How many tests a document names, all of which are there.
+fn named_tests(document: &str) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let rules = std::fs::read_to_string(root.join("docs/filter.md")).unwrap();
+    let rules = std::fs::read_to_string(root.join(document)).unwrap();
     let of_agent: String = sources(&root.join("agent/src")).into_iter().map(|path| read(&path)).collect();
     let mut named = 0;
     for line in rules.lines().filter(|line| line.starts_with('|') || line.contains("::")) {
@@ -81,7 +91,7 @@ fn every_test_that_the_filters_rules_name_is_there() {
             assert!(function.iter().any(|function| text.contains(function)), "{name} in {at} of {line}");
         }
     }
-    assert!(named > 40, "{named}");
+    named
 }
 
 fn read(path: &Path) -> String {
