@@ -144,6 +144,32 @@ async fn a_reader_that_stalls_stops_redis_and_not_the_memory_of_the_agent() {
 }
 
 #[tokio::test]
+async fn a_pipe_that_waits_costs_little() {
+    if !is_alone("redis_executor::load::a_pipe_that_waits_costs_little") {
+        return;
+    }
+    let redis = Redis::start(&[]).await;
+    let site = Site::new(&redis);
+    let mut pipes = Vec::new();
+    let mut before = 0;
+    for number in 0..2_200 {
+        // What is needed anyway is there with the first of them.
+        if number == 200 {
+            peak();
+            before = peak();
+        }
+        let mut pipe = site.pipe();
+        assert_eq!(pipe.ask(&["GET", TREE]).await, r"$-1\r\n");
+        pipe.came = BytesMut::new();
+        pipes.push(pipe);
+    }
+    let each = (peak() - before) as f64 / 2_000.0;
+    println!("{each} KiB");
+    // With both of its ends, and without optimisation.
+    assert!(each < 24.0, "{each} KiB");
+}
+
+#[tokio::test]
 async fn many_pipes_share_few_connections() {
     let redis = Redis::start(&[]).await;
     let site = Site::new(&redis);

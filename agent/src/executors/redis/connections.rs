@@ -2,8 +2,8 @@
 //!
 //! Always true:
 //! - What is kept has been logged in, is owed nothing by Redis and owes nothing to anybody.
-//! - At most [`MAX_LENT`] connections work at a time; who waits for one waits within its own deadline. A connection whose
-//!   pipe's reader stalls does not work: it gives its place to others and is bounded by the number of pipes.
+//! - At most [`MAX_WORKING`] connections work at a time; who waits for one waits within its own deadline. A connection
+//!   whose pipe's reader stalls does not work, and gives its place to others; with those there are at most [`MAX_LENT`].
 //! - While Redis is away one tries to reach it and all others are told so at once.
 
 use std::{
@@ -37,7 +37,8 @@ pub(super) struct Connections {
     database: u32,
     /// There is but one server.
     pool: Arc<Pool<(), Connection>>,
-    places: Semaphore,
+    lent: Semaphore,
+    working: Semaphore,
     /// A std mutex: held for a look, never across an await.
     away: Mutex<Option<Away>>,
     back: Notify,
@@ -59,7 +60,8 @@ pub(super) struct Connection {
 pub(super) struct Lease<'c> {
     connections: &'c Connections,
     pub(super) connection: Connection,
-    place: Option<SemaphorePermit<'c>>,
+    _lent: SemaphorePermit<'c>,
+    working: Option<SemaphorePermit<'c>>,
 }
 
 /// Which connections will do.
@@ -92,11 +94,11 @@ impl Connections {
         metrics: RedisMetrics,
         drain: &drain::Watch,
     ) -> Self {
-        let pool = Pool::new(MAX_LENT);
+        let pool = Pool::new(MAX_WORKING);
         drain.spawn(debug_span!("idle_redis_connections"), Arc::clone(&pool).expire(drain.clone()));
-        let places = Semaphore::new(MAX_LENT);
+        let (lent, working) = (Semaphore::new(MAX_LENT), Semaphore::new(MAX_WORKING));
         let (away, back) = (Mutex::new(None), Notify::new());
-        Self { endpoint, credentials, database, pool, places, away, back, metrics }
+        Self { endpoint, credentials, database, pool, lent, working, away, back, metrics }
     }
 
     /// A connection, before `deadline`.
@@ -104,13 +106,8 @@ impl Connections {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn lend(&self, freshness: Freshness, deadline: Instant) -> Result<Lease<'_>, Failure> {
-        let place = match self.places.try_acquire() {
-            Ok(place) => place,
-            Err(_all_lent) => match timeout_at(deadline, self.places.acquire()).await {
-                Ok(Ok(place)) => place,
-                Ok(Err(_)) | Err(_) => return Err(Failure::Busy),
-            },
-        };
+        let lent = place(&self.lent, deadline).await?;
+        let working = place(&self.working, deadline).await?;
         let kept = || match freshness {
             Freshness::Any => std::iter::from_fn(|| self.pool.take(())).find_map(Connection::if_quiet),
             Freshness::New => None,
@@ -119,7 +116,7 @@ impl Connections {
             Some(connection) => connection,
             None => self.connect(deadline).await?,
         };
-        Ok(Lease { connections: self, connection, place: Some(place) })
+        Ok(Lease { connections: self, connection, _lent: lent, working: Some(working) })
     }
 
     /// A new connection, before `deadline`, that nobody counts among those that are lent.
@@ -254,16 +251,26 @@ impl pool::Connection for Connection {
 impl Lease<'_> {
     /// Lets others work while this one waits for its pipe's reader.
     pub(super) fn give_way(&mut self) {
-        self.place = None;
+        self.working = None;
     }
 
     /// Keeps the connection, to which Redis has said all that it had to.
     pub(super) fn end(self) {
-        let Self { connections, connection, place } = self;
+        let Self { connections, connection, .. } = self;
         if connection.came.is_empty() && connection.scanner.is_between() {
             connections.pool.park((), connection);
         }
-        drop(place);
+    }
+}
+
+/// A place, before `deadline`.
+async fn place(places: &Semaphore, deadline: Instant) -> Result<SemaphorePermit<'_>, Failure> {
+    if let Ok(place) = places.try_acquire() {
+        return Ok(place);
+    }
+    match timeout_at(deadline, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(Failure::Busy),
     }
 }
 
@@ -279,9 +286,11 @@ fn of_login(error: &LoginError) -> Failure {
     }
 }
 
-/// As many commands as Redis, which has one thread, can make any use of at a time; and few enough that values which
-/// Redis holds for us (each until its pipe has taken it) do not fill its memory.
-const MAX_LENT: usize = 64;
+/// Redis has one thread: more commands at a time are none the faster.
+const MAX_WORKING: usize = 64;
+
+/// Redis takes 10,000 clients (`maxclients`), and most of them are for Argo CD, however many readers stall.
+const MAX_LENT: usize = 1024;
 
 /// A connection within a cluster takes less than a millisecond. A caller is told within a second that there is none, so
 /// this leaves some of it for the way through the tunnel.

@@ -41,7 +41,7 @@ where
 {
     pub(super) fn new(shared: Arc<Shared>, pipe: P) -> Self {
         let subscriptions = Subscriptions::new(Arc::clone(&shared));
-        let scanner = CommandScanner::new(Limits { bulk: BULK, ..Limits::default() });
+        let scanner = CommandScanner::new(Limits { bulk: BULK, hold: HOLD, ..Limits::default() });
         Self { shared, pipe, scanner, input: BytesMut::new(), batch: Batch::default(), subscriptions }
     }
 
@@ -122,6 +122,9 @@ where
 
 /// No argument of a command that runs is as long, and what is skipped of another has an end.
 const BULK: u64 = 1 << 20;
+
+/// So much is held of a command with many keys: twice what a principal makes of one of its clients'.
+const HOLD: usize = 128 << 10;
 
 /// The answer to PING.
 const PONG: &[u8] = b"+PONG\r\n";
