@@ -81,12 +81,14 @@ impl Asked {
         Ask { agent: Some(agent.clone()), command, way, again: false, until: Instant::now() + DEADLINE }
     }
 
-    /// Writes what is to be said to agents, as far as they take it now.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) {
+    /// Writes what is to be said to agents, as far as they take it now. Whether there is room that was not there before.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let had_room = self.has_room();
         for pipe in &mut self.pipes {
             // What is wrong is seen where the answer is read.
             let _: Poll<io::Result<()>> = pipe.outgoing.poll_write(&mut pipe.stream, cx);
         }
+        !had_room && self.has_room()
     }
 
     /// Whether agents take what they are told.

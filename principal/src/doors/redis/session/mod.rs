@@ -183,7 +183,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let mut moved = self.poll_commands(cx)?;
         self.poll_connect(cx);
         moved |= self.poll_to_redis(cx);
-        self.asked.poll_write(cx);
+        moved |= self.asked.poll_write(cx);
         moved |= self.poll_replies(cx)?;
         let before = self.to_client.len();
         let written = self.to_client.poll_write(&mut self.client, cx)?;
