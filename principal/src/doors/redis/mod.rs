@@ -11,7 +11,7 @@
 //! | `session/` | one client connection, polled as one |
 //! | `judge.rs` | what becomes of a command, pure |
 //! | `order.rs` | which reply belongs to which command, pure |
-//! | `asked.rs` | the pipes of one connection to agents |
+//! | `asked/` | the pipes of one connection to agents |
 //! | `subscriptions/` | what is listened to at agents, for all connections |
 //!
 //! Unlike HTTP doors it writes no audit lines: Argo CD's server reads some keys for each click, and a key's text is the

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   client ── commands ──► judge ──► to Redis          (commands.rs)
-//!                             └────► to agents          (asked.rs)
+//!                             └────► to agents          (asked/)
 //!   client ◄── order ◄── replies ◄── Redis              (replies.rs)
 //!                └────◄── answers ◄── agents
 //! ```

@@ -5,23 +5,25 @@
 //! an answer, with a [`Refusal`], or by being forgotten; and one that may be asked again is, once, on a pipe of its own: a read
 //! changes nothing, and a pipe that was idle may turn out to be gone.
 
+mod pipe;
+
 use std::{
     fmt, io,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use common::{
     AgentName, Refusal,
-    resp::replies::{Limits, ReplyEvent, ReplyScanner},
-    tunnel::{PipeError, SessionId, Target, TunnelStream, error::RefusedReason},
+    resp::replies::ReplyEvent,
+    tunnel::{PipeError, Target, error::RefusedReason},
 };
 use tokio::time::Instant;
 
-use super::buffers::{Incoming, Outgoing};
-use crate::agents::{DialError, Dialer, Lease};
+use self::pipe::Pipe;
+use crate::agents::{DialError, Dialer};
 
 /// The pipes of one client connection.
 pub(super) struct Asked {
@@ -45,29 +47,6 @@ pub(super) struct Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PipeNumber(u64);
 
-struct Pipe {
-    number: PipeNumber,
-    agent: AgentName,
-    session: SessionId,
-    /// Whether further questions may be asked on it.
-    is_shared: bool,
-    stream: TunnelStream,
-    outgoing: Outgoing,
-    incoming: Incoming,
-    scanner: ReplyScanner,
-    /// The first piece of the answer whose turn it is, looked at and not taken.
-    first: Option<ReplyEvent>,
-    /// Whether some of that answer was taken.
-    is_within: bool,
-    /// Answers that are to come.
-    open: usize,
-    /// How many of these, the next ones, nobody waits for.
-    forgotten: usize,
-    /// While answers are to come.
-    lease: Option<Lease>,
-    idle_since: Instant,
-}
-
 // === impl Asked ===
 
 impl Asked {
@@ -86,14 +65,14 @@ impl Asked {
         let had_room = self.has_room();
         for pipe in &mut self.pipes {
             // What is wrong is seen where the answer is read.
-            let _: Poll<io::Result<()>> = pipe.outgoing.poll_write(&mut pipe.stream, cx);
+            let _: Poll<io::Result<()>> = pipe.poll_write(cx);
         }
         !had_room && self.has_room()
     }
 
     /// Whether agents take what they are told.
     pub(super) fn has_room(&self) -> bool {
-        self.pipes.iter().all(|pipe| pipe.outgoing.len() < UNSAID)
+        self.pipes.iter().all(|pipe| pipe.unsaid() < UNSAID)
     }
 
     /// Waits until the next answer of the pipe on which this was asked has begun, or none will come: the error that it is,
@@ -117,7 +96,7 @@ impl Asked {
                 Ok(number) => *number,
                 Err(refusal) => return Poll::Ready(Err(refusal.clone())),
             };
-            let within = self.find(number).is_some_and(|pipe| pipe.is_within);
+            let within = self.find(number).is_some_and(|pipe| pipe.is_within());
             match self.poll_pipe(number, cx, Pipe::poll_next) {
                 Poll::Ready(Ok(event)) => {
                     // From now on it is the agent's pace that counts.
@@ -134,13 +113,8 @@ impl Asked {
     /// Nobody waits for the answer.
     pub(super) fn forget(&mut self, ask: &Ask) {
         let Ok(number) = ask.way else { return };
-        let Some(pipe) = self.find(number) else { return };
-        if pipe.first.take().is_some_and(|event| is_last(&event)) {
-            return;
-        }
-        pipe.forgotten += 1;
         // With no more to come, the agent need not answer at all.
-        if pipe.forgotten == pipe.open {
+        if self.find(number).is_some_and(Pipe::forget) {
             self.drop_pipe(number);
         }
     }
@@ -151,23 +125,22 @@ impl Asked {
             return None;
         }
         let now = Instant::now();
-        self.pipes.retain(|pipe| pipe.open > 0 || pipe.idle_since + IDLE > now);
-        let idle = self.pipes.iter().filter(|pipe| pipe.open == 0);
-        idle.map(|pipe| pipe.idle_since + IDLE).min()
+        self.pipes.retain(|pipe| pipe.idle_since().is_none_or(|since| since + IDLE > now));
+        self.pipes.iter().filter_map(|pipe| Some(pipe.idle_since()? + IDLE)).min()
     }
 
     fn say(&mut self, agent: &AgentName, command: &Bytes, is_shared: bool) -> Result<PipeNumber, Refusal> {
         let lease = self.dialer.reserve(agent).map_err(refusal_of_dial)?;
         let session = lease.session;
-        let fits = |pipe: &&mut Pipe| pipe.is_shared && pipe.session == session && pipe.agent == *agent;
-        if let Some(pipe) = self.pipes.iter_mut().find(fits).filter(|_| is_shared) {
+        let shared = self.pipes.iter_mut().find(|pipe| pipe.takes(agent, session));
+        if let Some(pipe) = shared.filter(|_| is_shared) {
             pipe.say(command.clone(), lease);
-            return Ok(pipe.number);
+            return Ok(pipe.number());
         }
         let stream = self.dialer.dial(session, Target::Redis).map_err(refusal_of_dial)?;
         let number = PipeNumber(self.next);
         self.next += 1;
-        let mut pipe = Pipe::new(number, agent.clone(), session, stream, is_shared);
+        let mut pipe = Pipe::new(number, agent.clone(), stream, is_shared.then_some(session));
         pipe.say(command.clone(), lease);
         self.pipes.push(pipe);
         Ok(number)
@@ -206,17 +179,17 @@ impl Asked {
     }
 
     fn find(&mut self, number: PipeNumber) -> Option<&mut Pipe> {
-        self.pipes.iter_mut().find(|pipe| pipe.number == number)
+        self.pipes.iter_mut().find(|pipe| pipe.number() == number)
     }
 
     fn drop_pipe(&mut self, number: PipeNumber) {
-        self.pipes.retain(|pipe| pipe.number != number);
+        self.pipes.retain(|pipe| pipe.number() != number);
     }
 }
 
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.pipes.iter().map(|pipe| &pipe.agent)).finish()
+        f.debug_list().entries(self.pipes.iter().map(Pipe::agent)).finish()
     }
 }
 
@@ -241,103 +214,6 @@ impl Ask {
     /// Why there is no answer, if that is known.
     pub(super) fn refusal(&self) -> Option<&Refusal> {
         self.way.as_ref().err()
-    }
-}
-
-// === impl Pipe ===
-
-impl Pipe {
-    fn new(number: PipeNumber, agent: AgentName, session: SessionId, stream: TunnelStream, is_shared: bool) -> Self {
-        Self {
-            number,
-            agent,
-            session,
-            is_shared,
-            stream,
-            outgoing: Outgoing::default(),
-            incoming: Incoming::default(),
-            scanner: ReplyScanner::new(Limits { depth: DEPTH, ..Limits::default() }),
-            first: None,
-            is_within: false,
-            open: 0,
-            forgotten: 0,
-            lease: None,
-            idle_since: Instant::now(),
-        }
-    }
-
-    fn say(&mut self, command: Bytes, lease: Lease) {
-        self.outgoing.push(command);
-        self.open += 1;
-        self.lease.get_or_insert(lease);
-    }
-
-    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        let first = match self.first.take() {
-            Some(event) => event,
-            None => ready!(self.poll_next(cx))?,
-        };
-        self.is_within = false;
-        let error = match &first {
-            ReplyEvent::Reply(reply) if reply.is_error() => Some(reply.part().bytes().clone()),
-            _ => None,
-        };
-        self.first = Some(first);
-        Poll::Ready(Ok(error))
-    }
-
-    /// The next piece of an answer that somebody waits for.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ReplyEvent>> {
-        loop {
-            let event = match self.first.take() {
-                Some(event) => event,
-                None => match ready!(self.poll_event(cx))? {
-                    event if self.forgotten > 0 => {
-                        if is_last(&event) {
-                            self.forgotten -= 1;
-                            self.answered();
-                        }
-                        continue;
-                    }
-                    event => {
-                        if is_last(&event) {
-                            self.answered();
-                        }
-                        event
-                    }
-                },
-            };
-            self.is_within = !is_last(&event);
-            return Poll::Ready(Ok(event));
-        }
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ReplyEvent>> {
-        loop {
-            let next = self.scanner.next(self.incoming.bytes());
-            if let Some(event) = next.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-                return Poll::Ready(Ok(event));
-            }
-            if ready!(self.incoming.poll_read(&mut self.stream, cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-        }
-    }
-
-    fn answered(&mut self) {
-        self.open = self.open.saturating_sub(1);
-        if self.open == 0 {
-            self.lease = None;
-            self.idle_since = Instant::now();
-            self.incoming.rest();
-        }
-    }
-}
-
-fn is_last(event: &ReplyEvent) -> bool {
-    match event {
-        ReplyEvent::Reply(reply) => reply.is_whole(),
-        ReplyEvent::Part(part) => part.is_last(),
     }
 }
 
@@ -368,6 +244,3 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// So much is said to an agent and not taken by it before the client is no longer read.
 const UNSAID: usize = 64 << 10;
-
-/// An agent answers with strings and numbers.
-const DEPTH: usize = 4;
