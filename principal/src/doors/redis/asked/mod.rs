@@ -172,7 +172,11 @@ impl Asked {
         poll: impl FnOnce(&mut Pipe, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<Result<T, Refusal>> {
         match self.find(number) {
-            Some(pipe) => poll(pipe, cx).map_err(|error| refusal_of_pipe(&error)),
+            Some(pipe) => {
+                // It may be asked only now. What is wrong with it is seen where it is read.
+                let _: Poll<io::Result<()>> = pipe.poll_write(cx);
+                poll(pipe, cx).map_err(|error| refusal_of_pipe(&error))
+            }
             // Another answer that did not come took it along.
             None => Poll::Ready(Err(Refusal::TunnelBroken)),
         }
@@ -244,3 +248,6 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// So much is said to an agent and not taken by it before the client is no longer read.
 const UNSAID: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests;
