@@ -1,6 +1,6 @@
 //! A client of Redis that keeps every byte it hears.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use bytes::BytesMut;
 use common::resp::{
@@ -51,7 +51,18 @@ impl RespClient {
     /// # Panics
     /// When the connection is broken, or nobody reads for a minute.
     pub async fn raw(&mut self, bytes: &[u8]) {
-        soon(self.stream.write_all(bytes)).await.expect("the peer reads");
+        self.try_raw(bytes).await.expect("the peer reads");
+    }
+
+    /// Says these bytes, as far as the peer takes them.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    ///
+    /// # Panics
+    /// When nobody reads for a minute.
+    pub async fn try_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        soon(self.stream.write_all(bytes)).await
     }
 
     /// The next frame, pushes included.

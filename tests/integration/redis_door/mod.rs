@@ -1,5 +1,6 @@
 //! The Redis door, in front of real Redis servers on both sides.
 
+mod alike;
 mod failures;
 mod order;
 mod reads;

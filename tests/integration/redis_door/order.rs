@@ -75,20 +75,25 @@ async fn a_client_that_does_not_read_slows_nobody_else() {
 }
 
 /// Numbers that a seed decides, which a failure tells.
-struct Random {
+pub(super) struct Random {
     seed: u64,
     state: u64,
 }
 
 impl Random {
-    fn seeded() -> Self {
+    pub(super) fn seeded() -> Self {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 0x9E37_79B9 + 1);
         Self { seed, state: seed }
     }
 
+    /// What a failure tells.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Below `limit`, by xorshift.
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
