@@ -41,7 +41,7 @@ async fn served_http2(caller: &Caller, address: SocketAddr) {
 }
 
 /// Bytes without a pattern, the same in each run.
-fn random(count: usize) -> Vec<u8> {
+pub(crate) fn random(count: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let next = || {
         state ^= state << 13;

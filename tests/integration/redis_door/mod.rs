@@ -1,6 +1,7 @@
 //! The Redis door, in front of real Redis servers on both sides.
 
 mod alike;
+mod bad_input;
 mod failures;
 mod order;
 mod reads;

@@ -21,8 +21,11 @@ pub struct Limits {
 /// Whether a client has logged in, as far as that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// It has, or need not. Where only Redis knows, this lets it judge.
+    /// It has, or need not.
     Done,
+    /// Only Redis knows. What it takes of some and not of others [waits](super::CommandScanner::awaits_login), unless the
+    /// command has begun and Redis judges it.
+    Unknown,
     /// It has not (`authRequired`, networking.c).
     Missing,
 }

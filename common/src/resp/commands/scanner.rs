@@ -30,6 +30,7 @@ pub struct CommandScanner {
     searched: usize,
     /// The command that is being read.
     reading: Reading,
+    awaits_login: bool,
     failed: Option<ProtocolError>,
 }
 
@@ -79,12 +80,20 @@ impl CommandScanner {
     /// For a connection on which nothing was said yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Between, judged: 0, searched: 0, reading: Reading::of(0), failed: None }
+        let reading = Reading::of(0);
+        Self { limits, state: State::Between, judged: 0, searched: 0, reading, awaits_login: false, failed: None }
     }
 
     /// From now on: what changes with a login, and with the configuration.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Whether what comes next is taken only of who has logged in, and it is [not known](Login::Unknown) whether the client
+    /// has: nothing comes out before that is [told](Self::set_limits).
+    #[must_use]
+    pub fn awaits_login(&self) -> bool {
+        self.awaits_login
     }
 
     /// Whether all that came out until now are whole commands.
@@ -103,6 +112,7 @@ impl CommandScanner {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.awaits_login = false;
         let event = self.scan(input);
         self.failed = event.as_ref().err().copied();
         event
@@ -130,6 +140,10 @@ impl CommandScanner {
                 State::Count => {
                     let Some(end) = self.array_line(came, ProtocolError::CountTooBig)? else { return Ok(None) };
                     let count = self.count(came.get(1..end).unwrap_or_default())?;
+                    if count > BEFORE_LOGIN.0 && self.limits.login == Login::Unknown {
+                        self.awaits_login = true;
+                        return Ok(None);
+                    }
                     self.judged += end + 2;
                     if count == 0 {
                         self.state = State::Between;
@@ -150,6 +164,11 @@ impl CommandScanner {
                         return Ok(self.so_far(input));
                     };
                     let length = self.length(came.get(..end).unwrap_or_default())?;
+                    if length > BEFORE_LOGIN.1 && self.limits.login == Login::Unknown && !self.reading.begun {
+                        let event = self.so_far(input);
+                        self.awaits_login = event.is_none();
+                        return Ok(event);
+                    }
                     self.judged += end + 2;
                     self.state =
                         if self.reading.matters() { State::Begin(length) } else { State::Rest(length + BEHIND) };

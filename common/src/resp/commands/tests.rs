@@ -174,6 +174,7 @@ fn who_has_not_logged_in_may_say_little() {
     let limits = Limits { login: Login::Missing, ..Limits::default() };
     assert_eq!(hear(limits, [&b"*11\r\n"[..]]).error, Some(ProtocolError::CountBeforeLogin));
     assert_eq!(hear(limits, [&b"*1\r\n$16385\r\n"[..]]).error, Some(ProtocolError::LengthBeforeLogin));
+    assert_eq!(hear(limits, [&b"*2\r\n$3\r\nGET\r\n$16385\r\n"[..]]).error, Some(ProtocolError::LengthBeforeLogin));
     assert_eq!(hear(limits, [&b"*10\r\n$16384\r\n"[..]]).error, None);
 
     let mut scanner = CommandScanner::new(limits);
@@ -181,6 +182,36 @@ fn who_has_not_logged_in_may_say_little() {
     assert!(matches!(scanner.next(&mut input), Ok(Some(CommandEvent::Command(_)))));
     scanner.set_limits(Limits::default());
     assert_eq!(scanner.next(&mut input), Ok(None));
+}
+
+#[test]
+fn what_is_taken_only_behind_a_login_waits_until_it_is_known_whether_there_was_one() {
+    let unknown = Limits { login: Login::Unknown, ..Limits::default() };
+    for (bytes, error) in [
+        ("*11\r\n", ProtocolError::CountBeforeLogin),
+        ("*11\r\n$3\r\nDEL\r\n", ProtocolError::CountBeforeLogin),
+        ("*1\r\n$16385\r\n", ProtocolError::LengthBeforeLogin),
+        ("*2\r\n$3\r\nGET\r\n$16385\r\nkey", ProtocolError::LengthBeforeLogin),
+    ] {
+        for login in [Login::Missing, Login::Done] {
+            let (mut scanner, mut input) = (CommandScanner::new(unknown), BytesMut::from(bytes));
+            assert_eq!(scanner.next(&mut input), Ok(None), "{bytes:?}");
+            assert!(scanner.awaits_login(), "{bytes:?}");
+            scanner.set_limits(Limits { login, ..unknown });
+            let next = scanner.next(&mut input);
+            assert!(!scanner.awaits_login());
+            match login {
+                Login::Missing => assert_eq!(next, Err(error), "{bytes:?}"),
+                _ => assert_eq!(next, CommandScanner::new(Limits::default()).next(&mut bytes.into()), "{bytes:?}"),
+            }
+        }
+    }
+    // Little is taken of anybody; and what has begun is Redis's to judge.
+    for bytes in ["*10\r\n", "*1\r\n$16384\r\n", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$16385\r\n"] {
+        let (mut scanner, mut input) = (CommandScanner::new(unknown), BytesMut::from(bytes));
+        while scanner.next(&mut input).unwrap().is_some() {}
+        assert!(!scanner.awaits_login(), "{bytes:?}");
+    }
 }
 
 #[test]

@@ -28,7 +28,11 @@ pub mod subscriptions;
 
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc};
 
-use common::{drain, redis::Endpoint, resp::commands::Limits};
+use common::{
+    drain,
+    redis::Endpoint,
+    resp::commands::{Limits, Login},
+};
 use metrics::RedisMetrics;
 use prometheus_client::registry::Registry;
 use session::{Session, Shared};
@@ -67,7 +71,7 @@ impl RedisDoor {
         metrics: &mut Registry,
     ) -> Self {
         let RedisDoorOptions { redis, max_bulk, max_args } = options;
-        let limits = Limits { bulk: max_bulk, arguments: max_args, ..Limits::default() };
+        let limits = Limits { bulk: max_bulk, arguments: max_args, login: Login::Unknown, ..Limits::default() };
         let metrics = RedisMetrics::register(metrics);
         Self { shared: Arc::new(Shared { redis, limits, dialer, routes, subscriptions, metrics }) }
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use common::resp::{
+    commands::Login,
     frames::Protocol,
     replies::{Marker, Reply, Role},
 };
@@ -52,6 +53,8 @@ pub(super) enum Expected {
     Read(Read),
     /// The reply to a read that is too long for agents to be asked: it passes unless they had to be.
     Long(Option<Bytes>),
+    /// A PING of ours, which tells whether the client has logged in.
+    Login,
     /// A reply of which nobody is to know.
     Dropped,
     /// A reply in whose place we say this.
@@ -103,6 +106,8 @@ pub(super) enum Meaning {
     Refuses(Read),
     /// RESET was done.
     Resets,
+    /// It does not pass, and tells this.
+    Login(Login),
 }
 
 // === impl Order ===
@@ -133,6 +138,11 @@ impl Order {
     /// Whether commands are queued and not run now; nothing while Redis has yet to say.
     pub(super) fn in_transaction(&self) -> Option<bool> {
         (self.turns == 0).then_some(self.in_transaction)
+    }
+
+    /// Whether the client has surely logged in, as far as it must; nothing while Redis has yet to say.
+    pub(super) fn is_let_in(&self) -> Option<bool> {
+        self.in_transaction().map(|in_transaction| in_transaction || self.monitors)
     }
 
     /// What Redis speaks on this connection.
@@ -197,6 +207,10 @@ impl Order {
                 return Meaning::Resets;
             }
             Expected::Read(read) => return self.read(read, reply),
+            Expected::Login => {
+                let missing = refused && reply.part().bytes().starts_with(b"-NOAUTH");
+                return Meaning::Login(if missing { Login::Missing } else { Login::Done });
+            }
             Expected::Long(Some(bytes)) => return Meaning::Becomes(bytes),
             Expected::Long(None) => {}
             Expected::Dropped => return Meaning::Becomes(Bytes::new()),

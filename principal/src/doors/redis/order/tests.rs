@@ -25,6 +25,8 @@ fn meanings(order: &mut Order, frames: &str) -> Vec<&'static str> {
             Meaning::Allows(_) => "allows",
             Meaning::Refuses(_) => "refuses",
             Meaning::Resets => "resets",
+            Meaning::Login(Login::Missing) => "no login",
+            Meaning::Login(_) => "login",
         });
     }
     assert!(input.is_empty());
@@ -173,4 +175,18 @@ fn our_own_words_wait_for_their_turn() {
     meanings(&mut order, "+OK\r\n");
     assert_eq!((order.said().unwrap(), order.said().unwrap()), ("a".into(), "b".into()));
     assert_eq!(order.said(), None);
+}
+
+#[test]
+fn a_ping_of_ours_tells_whether_the_client_has_logged_in() {
+    for (reply, meaning) in [
+        ("-NOAUTH Authentication required.\r\n", "no login"),
+        ("+PONG\r\n", "login"),
+        ("-NOPERM this user has no permissions to run the 'ping' command\r\n", "login"),
+        // To a RESP2 client that subscribes.
+        ("*2\r\n$4\r\npong\r\n$0\r\n\r\n", "login"),
+    ] {
+        let mut order = order([Expected::Plain(1), Expected::Login, Expected::Plain(1)]);
+        assert_eq!(meanings(&mut order, &format!("+OK\r\n{reply}+OK\r\n")), ["passes", meaning, "passes"]);
+    }
 }

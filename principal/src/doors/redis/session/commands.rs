@@ -9,7 +9,7 @@ use std::{
 use common::{
     AgentKey, Refusal,
     resp::{
-        commands::{Command, CommandEvent, Part},
+        commands::{Command, CommandEvent, Limits, Login, Part},
         frames::{self, ErrorCode},
     },
 };
@@ -39,6 +39,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 Some(event) => event,
                 None => match self.commands.next(self.from_client.bytes()) {
                     Ok(Some(event)) => event,
+                    Ok(None) if self.commands.awaits_login() => {
+                        if self.ask_login() {
+                            continue;
+                        }
+                        return Ok(moved);
+                    }
                     Ok(None) => match self.from_client.poll_read(&mut self.client, cx)? {
                         Poll::Ready(0) => {
                             self.phase = Phase::HalfClosed;
@@ -66,6 +72,32 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Redis takes little of who has not logged in, and says so before more comes; only it knows who has. Whether that is
+    /// known now.
+    fn ask_login(&mut self) -> bool {
+        if self.asks_login {
+            return false;
+        }
+        match self.order.is_let_in() {
+            Some(true) => {
+                self.set_login(Login::Done);
+                return true;
+            }
+            Some(false) => {
+                self.to_redis.push(frames::ping());
+                self.order.push(Expected::Login);
+                self.asks_login = true;
+            }
+            None => {}
+        }
+        false
+    }
+
+    pub(super) fn set_login(&mut self, login: Login) {
+        self.asks_login = false;
+        self.commands.set_limits(Limits { login, ..self.shared.limits });
     }
 
     fn has_room(&self) -> bool {

@@ -68,6 +68,8 @@ pub(super) struct Session<C> {
     client: C,
     from_client: Incoming,
     commands: CommandScanner,
+    /// Whether Redis is asked if the client has logged in.
+    asks_login: bool,
     /// A command that waits for what Redis has yet to say.
     held: Option<CommandEvent>,
     /// What becomes of the further parts of the command that has begun.
@@ -131,6 +133,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     pub(super) fn new(shared: Arc<Shared>, client: C) -> Self {
         Self {
             commands: CommandScanner::new(shared.limits),
+            asks_login: false,
             asked: Asked::new(Arc::clone(&shared.dialer)),
             shared,
             client,

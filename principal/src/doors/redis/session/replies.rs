@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use common::{
     AgentKey,
-    resp::replies::{Part, Reply, ReplyEvent},
+    resp::{
+        commands::Login,
+        replies::{Part, Reply, ReplyEvent},
+    },
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::warn;
@@ -87,7 +90,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         match self.order.meaning(&reply) {
             Meaning::Passes => {}
             Meaning::Confirms(what) => return self.confirmation(what, reply),
-            Meaning::Resets => self.listening.clear(),
+            Meaning::Resets => {
+                self.listening.clear();
+                self.set_login(Login::Unknown);
+            }
+            Meaning::Login(login) => {
+                self.sink = Sink::Nobody;
+                return self.set_login(login);
+            }
             Meaning::Becomes(bytes) => {
                 self.sink = Sink::Nobody;
                 return self.to_client.push(bytes);
