@@ -20,6 +20,8 @@ use super::asked::Ask;
 #[derive(Debug, Default)]
 pub(super) struct Order {
     expected: VecDeque<Expected>,
+    /// What that holds, in bytes.
+    held: usize,
     protocol: Protocol,
     in_transaction: bool,
     /// How many of what is expected may change that.
@@ -123,12 +125,13 @@ impl Order {
             (Expected::Multi | Expected::Exec | Expected::Discard | Expected::Reset, _) => self.turns += 1,
             _ => {}
         }
+        self.held += expected.held();
         self.expected.push_back(expected);
     }
 
-    /// How much is held.
-    pub(super) fn len(&self) -> usize {
-        self.expected.len()
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -159,13 +162,10 @@ impl Order {
 
     /// What is to be said before anything that Redis says.
     pub(super) fn said(&mut self) -> Option<Bytes> {
-        match self.expected.pop_front()? {
-            Expected::Said(bytes) => Some(bytes),
-            other => {
-                self.expected.push_front(other);
-                None
-            }
-        }
+        let Expected::Said(bytes) = self.expected.front()? else { return None };
+        let bytes = bytes.clone();
+        self.pop();
+        Some(bytes)
     }
 
     /// A frame begins.
@@ -182,12 +182,12 @@ impl Order {
         if let (Some(what), Some(Expected::Confirmations(..))) = (confirms, self.expected.front()) {
             return Meaning::Confirms(what);
         }
-        let Some(first) = self.expected.pop_front() else { return Meaning::Passes };
+        let Some(first) = self.pop() else { return Meaning::Passes };
         let refused = reply.is_error();
         match first {
             Expected::Plain(count) => {
                 if count > 1 {
-                    self.expected.push_front(Expected::Plain(count - 1));
+                    self.push_front(Expected::Plain(count - 1));
                 }
             }
             // An error in place of all confirmations.
@@ -202,8 +202,8 @@ impl Order {
             Expected::Reset if refused => self.turned(self.in_transaction),
             Expected::Reset => {
                 self.turned(false);
-                let Self { expected, turns, .. } = std::mem::take(self);
-                *self = Self { expected, turns, ..Self::default() };
+                let Self { expected, held, turns, .. } = std::mem::take(self);
+                *self = Self { expected, held, turns, ..Self::default() };
                 return Meaning::Resets;
             }
             Expected::Read(read) => return self.read(read, reply),
@@ -236,19 +236,19 @@ impl Order {
         let open = open.get_or_insert(before.max(1));
         *open -= 1;
         if *open == 0 {
-            self.expected.pop_front();
+            self.pop();
         }
     }
 
     fn read(&mut self, mut read: Read, reply: &Reply) -> Meaning {
         match read.shape {
             Shape::Sum(None) if reply.is_error() => {
-                self.expected.push_front(Expected::Dropped);
+                self.push_front(Expected::Dropped);
                 Meaning::Refuses(read)
             }
             Shape::Sum(None) => {
                 read.shape = Shape::Sum(Some(integer(reply)));
-                self.expected.push_front(Expected::Read(read));
+                self.push_front(Expected::Read(read));
                 Meaning::Becomes(Bytes::new())
             }
             Shape::Sum(Some(all)) => {
@@ -260,6 +260,18 @@ impl Order {
             Shape::Whole | Shape::Elements if reply.marker() == Marker::Simple => Meaning::Refuses(read),
             Shape::Whole | Shape::Elements => Meaning::Allows(read),
         }
+    }
+
+    fn pop(&mut self) -> Option<Expected> {
+        let first = self.expected.pop_front()?;
+        self.held -= first.held();
+        Some(first)
+    }
+
+    /// What was first is this now.
+    fn push_front(&mut self, expected: Expected) {
+        self.held += expected.held();
+        self.expected.push_front(expected);
     }
 
     fn turned(&mut self, in_transaction: bool) {
@@ -286,6 +298,20 @@ impl Order {
             Marker::Simple if self.monitors => reply.part().bytes().get(1).is_some_and(u8::is_ascii_digit),
             _ => false,
         }
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    /// How many bytes it takes, of what a client can make large.
+    fn held(&self) -> usize {
+        let more = match self {
+            Self::Read(Read { asks, .. }) => asks.iter().map(|(_, ask)| size_of::<(u32, Ask)>() + ask.held()).sum(),
+            Self::Said(bytes) | Self::Replaced(bytes) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + more
     }
 }
 

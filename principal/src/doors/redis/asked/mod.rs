@@ -210,6 +210,11 @@ impl Ask {
         self.agent.as_ref()
     }
 
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.command.len()
+    }
+
     /// When its answer must have gone on.
     pub(super) fn until(&self) -> Instant {
         self.until

@@ -46,11 +46,33 @@ fn read(shape: Shape) -> Expected {
 #[test]
 fn many_plain_commands_are_one_entry() {
     let mut order = order((0..100_000).map(|_| Expected::Plain(1)));
-    assert_eq!(order.len(), 1);
+    assert_eq!(order.held(), size_of::<Expected>());
     assert_eq!(meanings(&mut order, &"+OK\r\n".repeat(99_999)).len(), 99_999);
     order.push(read(Shape::Whole));
     assert_eq!(meanings(&mut order, "+OK\r\n$-1\r\n"), ["passes", "allows"]);
     assert!(order.is_empty());
+    assert_eq!(order.held(), 0);
+}
+
+#[test]
+fn what_is_held_of_commands_is_counted_in_bytes() {
+    let ask = || Ask::refused(common::Refusal::AgentNotConnected);
+    let long = Read {
+        shape: Shape::Sum(None),
+        asks: (0..1_000).map(|number| (number, ask())).collect(),
+        began: Instant::now(),
+    };
+    let mut order = order([Expected::Plain(1), Expected::Read(long), Expected::Said(vec![0; 5_000].into())]);
+    assert!(order.held() > 1_000 * size_of::<Ask>() + 5_000);
+    order.push(Expected::Reset);
+    order.push(Expected::Confirmations(Subscribed::Channels, Some(1)));
+    let frames = "+OK\r\n:3\r\n:1\r\n";
+    assert_eq!(meanings(&mut order, frames), ["passes", "vanishes", "allows"]);
+    assert_eq!(order.said().map(|said| said.len()), Some(5_000));
+    assert_eq!(order.said(), None);
+    assert_eq!(meanings(&mut order, "+RESET\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"), ["resets", "confirms"]);
+    assert!(order.is_empty());
+    assert_eq!(order.held(), 0);
 }
 
 #[test]

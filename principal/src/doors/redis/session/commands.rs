@@ -104,7 +104,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.phase == Phase::Open
             && !matches!(self.redis, Redis::Closed)
             && self.to_redis.len() < UNWRITTEN
-            && self.order.len() < UNANSWERED
+            && self.order.held() < UNANSWERED
             && self.asked.has_room()
     }
 

@@ -312,8 +312,9 @@ enum Moved {
 /// So much may wait to be written to a peer before those are no longer read whose bytes would add to it.
 const UNWRITTEN: usize = 128 << 10;
 
-/// So many commands may wait for replies that do not just pass, before the client is no longer read.
-const UNANSWERED: usize = 16 << 10;
+/// So much may be held of commands that wait for replies that do not just pass, before the client is no longer read: some
+/// thousand reads of agents' keys.
+const UNANSWERED: usize = 2 << 20;
 
 /// What is left when Redis has closed must be taken in this time.
 const FLUSH: Duration = Duration::from_secs(10);
