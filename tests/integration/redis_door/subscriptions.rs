@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use harness::{
-    eventually,
-    redis_scene::{RedisScene, attach},
+    World,
+    cluster::cluster,
+    eventually, pki, process,
+    redis::Redis,
+    redis_scene::{RedisScene, attach, door_to},
     resp::RespClient,
 };
+use principal::config::KubeSource;
 use tokio::time::timeout;
 
 use super::{THEIR_TREE, TREE, bulk};
@@ -90,6 +94,37 @@ async fn a_subscription_to_an_agent_that_is_away_is_confirmed_and_good_when_it_c
     let scene = RedisScene { world, local, remote, agent };
     publish(&scene, "changed").await;
     assert_eq!(client.reply().await, frame('*', "message", CHANNEL, &bulk("changed")));
+}
+
+/// go-redis takes an error in place of a confirmation for nothing, and listens on the same connection for ever; where the
+/// connection ends it comes back and subscribes again. Argo CD's server does so when the principal is restarted.
+#[tokio::test]
+async fn a_subscription_to_nobody_knows_whom_ends_the_connection_so_that_clients_come_again() {
+    let (local, remote) = (Redis::start(&[]).await, Redis::start(&[]).await);
+    let nowhere = format!("https://127.0.0.1:{}", process::port());
+    let kubeconfig = cluster().admin_kubeconfig_yaml().replace(cluster().api_server_url(), &nowhere);
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = pki::write(folder.path(), "control-plane", &kubeconfig);
+    let world = World::start_with(|config| {
+        config.redis_door = Some(door_to(local.address()));
+        config.kube = Some(KubeSource::Kubeconfig { file: Some(kubeconfig), context: None });
+    })
+    .await;
+    let door = world.principal.redis_door.unwrap();
+    let mut client = RespClient::connect(door).await;
+    assert_eq!(client.ask(&["SUBSCRIBE", "another"]).await, frame('*', "subscribe", "another", ":1\r\n"));
+    client.say(&["SUBSCRIBE", CHANNEL]).await;
+    client.say(&["PING"]).await;
+    let rest = String::from_utf8(client.rest().await).unwrap();
+    assert_eq!(rest, "-ERR the redis proxy does not know yet which agent the channel belongs to\r\n");
+    // A read is asked again by whoever wants to know.
+    let mut client = RespClient::connect(door).await;
+    assert_eq!(client.ask(&["GET", TREE]).await, "-ERR cluster secrets are not known yet\r\n");
+    assert_eq!(client.ask(&["MULTI"]).await, "+OK\r\n");
+    assert!(client.ask(&["SUBSCRIBE", CHANNEL]).await.starts_with("-ERR "));
+    assert!(client.ask(&["EXEC"]).await.starts_with("-EXECABORT "));
+    let _agent = attach(&world, remote.address()).await;
+    assert_eq!(client.ask(&["SUBSCRIBE", CHANNEL]).await, frame('*', "subscribe", CHANNEL, ":1\r\n"));
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub(super) enum Verdict {
     Read(Shape, Vec<Question>),
     /// It does not go to Redis. If it would be queued in a transaction, that is aborted.
     Refuse(&'static str),
+    /// It does not go to Redis, and the connection ends behind the refusal: the client is to come back and say it again.
+    Dismiss(&'static str),
     /// What it means depends on what Redis has yet to say.
     Wait,
 }
@@ -51,7 +53,14 @@ pub(super) fn judge(command: &Command, order: &Order, routes: &dyn Routes) -> Ve
             let channels = command.arguments().filter_map(|channel| AgentKey::parse(channel.whole()?));
             let mut channels = channels.filter(AgentKey::is_channel);
             if channels.any(|channel| matches!(routes.route(&channel), Route::Unknown(_))) {
-                return Verdict::Refuse(UNKNOWN_CHANNEL);
+                // go-redis subscribes anew by itself when it was cut off. An error alone it takes for one of the network's:
+                // it goes on reading on the same connection, and Argo CD waits for messages that never come
+                // (pubsub.go, `releaseConn`, `initMsgChan`).
+                return match order.in_transaction() {
+                    None => Verdict::Wait,
+                    Some(true) => Verdict::Refuse(QUEUED),
+                    Some(false) => Verdict::Dismiss(UNKNOWN_CHANNEL),
+                };
             }
             subscription(command, Subscribed::Channels, order)
         }

@@ -160,6 +160,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 self.shared.metrics.refused(class);
                 self.parts = Parts::Drop;
             }
+            Verdict::Dismiss(why) => {
+                self.order.push(Expected::Said(frames::error(ErrorCode::Err, why)));
+                self.shared.metrics.refused(class);
+                self.parts = Parts::Drop;
+                self.phase = Phase::Ending;
+            }
             Verdict::Wait => return self.wait(command),
         }
         if is_whole {
