@@ -219,6 +219,19 @@ async fn a_client_that_says_no_more_gets_all_replies() {
 }
 
 #[tokio::test]
+async fn an_agent_that_drains_is_not_held_up_by_clients_that_have_read() {
+    let scene = RedisScene::start().await;
+    scene.at_agent().await.ask(&["SET", THEIR_TREE, "a tree"]).await;
+    let mut client = scene.client().await;
+    assert_eq!(client.ask(&["GET", TREE]).await, bulk("a tree"));
+    let began = tokio::time::Instant::now();
+    assert!(scene.agent.stop(std::time::Duration::from_secs(30)).await);
+    // Pipes that nobody uses are kept for 10 s.
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(client.ask(&["GET", TREE]).await, "-ERR agent is not connected: agent-a\r\n");
+}
+
+#[tokio::test]
 async fn a_drain_ends_connections_between_two_commands() {
     let mut scene = RedisScene::start().await;
     let mut idle = scene.client().await;

@@ -119,13 +119,15 @@ impl Asked {
         }
     }
 
-    /// Drops pipes on which nothing was asked for a while; when to look again, if there are any.
-    pub(super) fn drop_idle(&mut self) -> Option<Instant> {
+    /// Drops pipes on which nothing was asked for a while, and those that the agent has ended: one that drains waits for that.
+    /// When to look again, if there are any.
+    pub(super) fn drop_idle(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         if self.pipes.is_empty() {
             return None;
         }
         let now = Instant::now();
-        self.pipes.retain(|pipe| pipe.idle_since().is_none_or(|since| since + IDLE > now));
+        let lives = |pipe: &mut Pipe| pipe.idle_since().is_none_or(|since| since + IDLE > now && pipe.is_silent(cx));
+        self.pipes.retain_mut(lives);
         self.pipes.iter().filter_map(|pipe| Some(pipe.idle_since()? + IDLE)).min()
     }
 

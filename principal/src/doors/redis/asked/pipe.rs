@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
@@ -11,7 +12,10 @@ use common::{
     resp::replies::{Limits, ReplyEvent, ReplyScanner},
     tunnel::{SessionId, TunnelStream},
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::Instant,
+};
 
 use super::PipeNumber;
 use crate::{
@@ -162,6 +166,11 @@ impl Pipe {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+    }
+
+    /// Whether nothing comes, as it should be while nothing is asked; wakes when something does.
+    pub(super) fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut [0])).is_pending()
     }
 
     fn answered(&mut self) {

@@ -39,6 +39,10 @@ impl World {
         .await;
     }
 
+    async fn next_idle(&mut self) -> Option<Instant> {
+        poll_fn(|cx| Poll::Ready(self.asked.drop_idle(cx))).await
+    }
+
     /// The agent's end of a new pipe, on which these keys were asked for.
     async fn heard(&mut self, keys: &[&str]) -> AgentPipe {
         let mut pipe = self.pipes.recv().await.unwrap();
@@ -175,19 +179,35 @@ async fn what_nobody_waits_for_is_thrown_away() {
     assert_eq!(world.agents.free_slots("a"), 8);
 }
 
+#[tokio::test]
+async fn an_idle_pipe_that_the_agent_ends_is_let_go() {
+    let mut world = World::new();
+    let mut ask = world.ask("1");
+    world.said().await;
+    let mut pipe = world.heard(&["1"]).await;
+    pipe.io.write_all(b"$-1\r\n").await.unwrap();
+    pipe.io.flush().await.unwrap();
+    world.answer(&mut ask).await.unwrap();
+    assert!(world.next_idle().await.is_some());
+    pipe.io.shutdown().await.unwrap();
+    let asked = &mut world.asked;
+    poll_fn(|cx| if asked.drop_idle(cx).is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+    pipe.ended.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_pipe_is_let_go() {
     let mut world = World::new();
     let mut ask = world.ask("1");
     world.said().await;
     let mut pipe = world.heard(&["1"]).await;
-    assert_eq!(world.asked.drop_idle(), None);
+    assert_eq!(world.next_idle().await, None);
     pipe.io.write_all(b"-ERR no\r\n").await.unwrap();
     pipe.io.flush().await.unwrap();
     assert_eq!(poll_fn(|cx| world.asked.poll_begun(&mut ask, cx)).await.unwrap(), "-ERR no\r\n");
     assert_eq!(world.answer(&mut ask).await.unwrap(), "-ERR no\r\n");
-    assert_eq!(world.asked.drop_idle(), Some(Instant::now() + IDLE));
+    assert_eq!(world.next_idle().await, Some(Instant::now() + IDLE));
     tokio::time::advance(IDLE).await;
-    assert_eq!(world.asked.drop_idle(), None);
+    assert_eq!(world.next_idle().await, None);
     pipe.ended.await.unwrap();
 }

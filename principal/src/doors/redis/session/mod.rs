@@ -277,7 +277,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let lingers = if let Phase::Lingering(until) = self.phase { Some(until) } else { None };
         // An agent is waited for while its answer could be passed on.
         let waits = self.turn.until().filter(|_| self.to_client.len() < UNWRITTEN);
-        let next = [waits, self.asked.drop_idle(), self.flushed_until, lingers].into_iter().flatten().min();
+        let next = [waits, self.asked.drop_idle(cx), self.flushed_until, lingers].into_iter().flatten().min();
         let Some(next) = next else {
             self.timer = None;
             self.rest();
