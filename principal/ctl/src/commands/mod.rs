@@ -1,0 +1,48 @@
+//! What each command does, one noun per file.
+
+mod agents;
+mod authority;
+mod blocklist;
+mod checks;
+mod completion;
+mod config;
+mod confirm;
+mod doctor;
+mod issue;
+mod jwt;
+mod kubeconfig;
+mod pki;
+mod secret;
+mod validate;
+mod version;
+
+use crate::{
+    cli::{Cli, Command},
+    kube::Places,
+    output::Answer,
+};
+
+/// Runs the command; what it answers is printed by who called.
+///
+/// # Errors
+/// When it could not do all of what it was asked.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<Answer> {
+    let Cli { global, command } = cli;
+    let command = match command {
+        Command::Version(args) => return version::version(&args),
+        Command::Completion(args) => return completion::completion(&args),
+        Command::Config(command) => return config::run(&global, command),
+        command => command,
+    };
+    let places = Places::new(global)?;
+    match command {
+        Command::Agent(command) => agents::run(&places, command).await,
+        Command::Pki(command) => pki::run(&places, command).await,
+        Command::Jwt(command) => jwt::run(&places, command).await,
+        Command::Blocklist(command) => blocklist::run(&places, command).await,
+        Command::Validate(side) => validate::run(&places, side).await,
+        Command::Doctor(args) => doctor::run(&places, &args).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&places, &args).await,
+        Command::Version(_) | Command::Completion(_) | Command::Config(_) => unreachable!("answered above"),
+    }
+}

@@ -1,0 +1,107 @@
+//! A client of one side, as the kubeconfig says.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use super::{Place, Store};
+
+/// The objects of one side.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(crate) place: Place,
+    pub(crate) secrets: Store<Secret>,
+    pub(crate) config_maps: Store<ConfigMap>,
+    /// Where the API server is: two contexts may be of one.
+    pub(crate) server: String,
+}
+
+// === impl Side ===
+
+impl Side {
+    /// Reads the kubeconfig. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the kubeconfig or the context cannot be used.
+    pub(crate) async fn at(place: Place) -> anyhow::Result<Self> {
+        let kubeconfig = kubeconfig()?;
+        let names_a_proxy = names_a_proxy(&kubeconfig);
+        let current = kubeconfig.current_context.clone().filter(|context| !context.is_empty());
+        let Some(context) = place.context.clone().or(current) else {
+            bail!("the kubeconfig has no current context: set one, or give --{}-context", place.role.word());
+        };
+        let known = kubeconfig.contexts.iter().any(|named| named.name == context);
+        if !known {
+            let role = place.role.word();
+            bail!(
+                "the kubeconfig has no context {context:?}: see `kubectl config get-contexts`, or give --{role}-context"
+            );
+        }
+        let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.with_context(|| format!("context {context:?} of the kubeconfig cannot be used"))?;
+        if !names_a_proxy {
+            // Taken from HTTPS_PROXY then, for which `kube` was built without.
+            config.proxy_url = None;
+        }
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(ANSWER);
+        config.write_timeout = Some(ANSWER);
+        // Whoever waits at a terminal would rather read what is wrong.
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config);
+        let client = client.with_context(|| format!("context {context:?} of the kubeconfig cannot be used"))?;
+        let namespace = place.namespace.as_str();
+        Ok(Self {
+            secrets: Store::new("Secret", "secrets", Api::namespaced(client.clone(), namespace), &place, &server),
+            config_maps: Store::new("ConfigMap", "configmaps", Api::namespaced(client, namespace), &place, &server),
+            place,
+            server,
+        })
+    }
+
+    /// Secrets of another namespace of the same cluster.
+    pub(crate) async fn secrets_in(&self, namespace: &str) -> anyhow::Result<Store<Secret>> {
+        let place = Place { namespace: namespace.to_owned(), ..self.place.clone() };
+        Ok(Box::pin(Self::at(place)).await?.secrets)
+    }
+
+    /// Whether both are one namespace.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.server == other.server && self.place.namespace == other.place.namespace
+    }
+
+    /// `namespace/name`.
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.place.namespace)
+    }
+}
+
+/// The contexts of a kubeconfig, in its order.
+pub(crate) fn context_names(path: Option<&std::path::Path>) -> anyhow::Result<Vec<String>> {
+    let kubeconfig = match path {
+        Some(path) => Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?,
+        None => kubeconfig()?,
+    };
+    Ok(kubeconfig.contexts.into_iter().map(|named| named.name).collect())
+}
+
+fn kubeconfig() -> anyhow::Result<Kubeconfig> {
+    Kubeconfig::read().map_err(|error| anyhow!("{error}: set KUBECONFIG to a kubeconfig that can be read"))
+}
+
+/// Whether a proxy of its own making stands in it. `kube` refuses that: it was built without.
+fn names_a_proxy(kubeconfig: &Kubeconfig) -> bool {
+    let mut clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    clusters.any(|cluster| cluster.proxy_url.as_ref().is_some_and(|url| !url.is_empty()))
+}
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// Longer than an API server lets any of these calls take, admission webhooks included (10 s by default, each).
+const ANSWER: Duration = Duration::from_secs(60);

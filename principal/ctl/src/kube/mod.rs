@@ -1,0 +1,15 @@
+//! The API servers of both sides: which ones, and reading and writing objects there.
+//!
+//! Every write is one call, so nothing is half-written, and one that met another writer is done again on what that one
+//! left.
+
+mod connect;
+mod places;
+mod settings;
+mod store;
+mod told;
+
+pub(crate) use connect::{Side, context_names};
+pub(crate) use places::{Place, Places, Role};
+pub(crate) use settings::{Entry, Settings};
+pub(crate) use store::{Change, Store, Written};
