@@ -7,6 +7,7 @@
     reason = "a panic fails the test, as it should"
 )]
 
+mod agentctl;
 mod bad_input;
 mod cancel;
 mod changes;

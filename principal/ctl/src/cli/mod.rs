@@ -15,7 +15,6 @@ pub(crate) mod values;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use anyhow::anyhow;
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -222,13 +221,10 @@ pub(crate) fn show_failure(error: &anyhow::Error) -> ExitCode {
 // === impl Global ===
 
 impl Global {
-    pub(crate) fn config_path(&self) -> anyhow::Result<PathBuf> {
-        if let Some(path) = &self.config {
-            return Ok(path.clone());
-        }
-        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
-        let home = home.ok_or_else(|| anyhow!("there is no home directory: give --config"))?;
-        Ok(home.join(".config/argocd-agent/ctl.conf"))
+    /// None where neither a file was given nor there is a home directory.
+    pub(crate) fn config_path(&self) -> Option<PathBuf> {
+        let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        self.config.clone().or_else(|| Some(home()?.join(".config/argocd-agent/ctl.conf")))
     }
 }
 

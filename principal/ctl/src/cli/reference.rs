@@ -19,6 +19,10 @@ fn commands(parent: &Command, path: &str, text: &mut String) {
     for command in parent.get_subcommands() {
         let path = format!("{path} {}", command.get_name());
         if command.has_subcommands() {
+            let aliases: Vec<_> = command.get_visible_aliases().map(|alias| format!("`{alias}`")).collect();
+            if !aliases.is_empty() {
+                *text += &format!("\n`{path}` is also called {}.\n", aliases.join(", "));
+            }
             commands(command, &path, text);
             continue;
         }

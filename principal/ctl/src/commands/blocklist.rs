@@ -68,26 +68,28 @@ async fn remove(side: &Side, fingerprint: &Fingerprint) -> anyhow::Result<Answer
 
 async fn list(side: &Side) -> anyhow::Result<Answer> {
     let found = side.config_maps.get(BLOCKLIST).await?.and_then(|list| list.data).unwrap_or_default();
-    let (mut fingerprints, mut invalid) = (Vec::new(), Vec::new());
+    let (mut fingerprints, mut invalid, mut notes) = (Vec::new(), Vec::new(), String::new());
     for entry in found.into_keys() {
         match entry.parse::<Fingerprint>() {
-            Ok(fingerprint) => fingerprints.push(fingerprint.to_string()),
-            Err(_) => invalid.push(entry),
+            Ok(fingerprint) if fingerprint.as_str() == entry => fingerprints.push(entry),
+            Ok(_) => {
+                // As upstream stored what was typed; its principal compares this very text.
+                notes += &format!("\n{entry:?} keeps nobody out as it is spelled: `blocklist tls add` it again");
+                invalid.push(entry);
+            }
+            Err(_) => {
+                let map = side.config_maps.called(BLOCKLIST);
+                notes += &format!("\n{entry:?} is no fingerprint and keeps nobody out: remove it from {map}");
+                invalid.push(entry);
+            }
         }
     }
-    fingerprints.sort();
-    fingerprints.dedup();
     let mut text = if fingerprints.is_empty() && invalid.is_empty() {
         "No entries in the blocklist.".to_owned()
     } else {
         std::iter::once("FINGERPRINT".to_owned()).chain(fingerprints.iter().cloned()).collect::<Vec<_>>().join("\n")
     };
-    for entry in &invalid {
-        text += &format!(
-            "\n{entry:?} is no fingerprint and keeps nobody out: remove it from ConfigMap {}",
-            side.path(BLOCKLIST)
-        );
-    }
+    text += &notes;
     Answer::of(&Listed { fingerprints, invalid }, text)
 }
 

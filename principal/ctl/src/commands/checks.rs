@@ -10,7 +10,7 @@ use super::{agents, secret};
 use crate::{
     cluster_secret::{self, AGENT_LABEL, Cluster, SKIP_RECONCILE, agent_of, is_self_registered, secret_name},
     kube::Side,
-    names::{BLOCKLIST, CA, CA_CRT, CLIENT_CA, CLIENT_TLS, JWT, JWT_KEY, PRINCIPAL_TLS, RESOURCE_PROXY_TLS},
+    names::{BLOCKLIST, CA, CLIENT_CA, CLIENT_TLS, JWT, JWT_KEY, PRINCIPAL_TLS, RESOURCE_PROXY_TLS},
     pki::{Certificate, Fingerprint, kind_of_der, now, public_key},
 };
 
@@ -149,8 +149,8 @@ pub(super) async fn agent_ca(agent: &Side, roots: &Roots) -> anyhow::Result<()> 
     let called = agent.secrets.called(CA);
     let cure = "pki propagate";
     let found = agent.secrets.get(CA).await?.ok_or_else(|| missing(agent, CA, cure))?;
-    ensure!(secret::has(&found, CA_CRT), "{called} has no key {CA_CRT}: write it with `{cure} --force`");
-    let held = Certificate::chain(&called, &secret::text(&called, &found, CA_CRT)?)?;
+    let held = secret::roots(&called, &found).with_context(|| format!("write it with `{cure} --force`"))?;
+    let held = Certificate::chain(&called, &held)?;
     if let Some(signer) = roots.ca.first() {
         ensure!(
             held.iter().any(|one| one.fingerprint == signer.fingerprint),

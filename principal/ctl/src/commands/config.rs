@@ -22,7 +22,7 @@ struct Listed {
 }
 
 pub(super) fn run(global: &Global, command: Config) -> anyhow::Result<Answer> {
-    let path = global.config_path()?;
+    let path = global.config_path().ok_or_else(|| anyhow!("there is no home directory: give --config"))?;
     match command {
         Config::Create(args) => create(&path, &args),
         Config::Add(kind) => {

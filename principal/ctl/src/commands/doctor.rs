@@ -17,6 +17,7 @@ use crate::{
     cli::Doctor,
     cluster_secret::{Cluster, authority, secret_name},
     kube::{Places, Side},
+    names::CLIENT_TLS,
     output::Answer,
     pki::Certificate,
 };
@@ -42,16 +43,17 @@ async fn links(places: &Places, args: &Doctor, walk: &mut Vec<Check>) -> Option<
 
     let side = async { Side::at(places.agent()?).await }.await;
     let side = link(walk, "Access to the agent's cluster", side)?;
-    if principal.is(&side) {
-        let cure = "give --agent-context or --agent-namespace to have the agent's Secrets looked at, too";
-        link::<()>(walk, "Secrets of the agent", Err(anyhow!("{cure}")))?;
+    if principal.is(&side) && side.secrets.get(CLIENT_TLS).await.is_ok_and(|found| found.is_none()) {
+        // An agent may be beside the principal; more likely nobody said where it is.
+        let where_it_is = "no agent is beside the principal: give --agent-context or --agent-namespace";
+        link::<()>(walk, "Secrets of the agent", Err(anyhow!(where_it_is)))?;
     }
     link(walk, "CA of the agent", checks::agent_ca(&side, &roots).await)?;
     let blocked = link(walk, "Blocklist", checks::blocklist(&principal).await)?;
     let leaf = checks::agent_tls(&side, &roots, &blocked).await;
     let own = leaf.and_then(|leaf| {
         let name = leaf.common_name.unwrap_or_default();
-        let place = side.path(crate::names::CLIENT_TLS);
+        let place = side.path(CLIENT_TLS);
         ensure!(name == agent.as_str(), "Secret {place} is of agent {name}: `pki issue agent {agent} --upsert`");
         Ok(())
     });

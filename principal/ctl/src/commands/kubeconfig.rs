@@ -11,8 +11,8 @@ use crate::{
     cli::{BadUsage, Kubeconfig},
     cluster_secret::{self, Cluster, secret_name},
     kube::{Places, Side},
-    output::Answer,
-    pki::{Order, Usage},
+    output::{Answer, yaml},
+    pki::{Certificate, Order, Usage},
 };
 
 /// Where a caller finds the Kubernetes door.
@@ -39,7 +39,10 @@ pub(super) async fn run(places: &Places, args: &Kubeconfig) -> anyhow::Result<An
     };
     let door = Door { address: door, tls_server_name: args.tls_server_name.clone() };
     let kubeconfig = if args.issue {
-        let signer = authority::successor(&side, None, args.client_ca).await?;
+        // Of the authority that signed the stored one, which the door trusts.
+        let held = cluster.credentials(&called)?;
+        let held = Certificate::leaf(&called, &held.certificate).ok();
+        let signer = authority::successor(&side, held.as_ref(), args.client_ca).await?;
         let order = Order { common_name: agent.to_string(), usage: Usage::Client, days: args.lifetime.days, key: spec };
         let pair = signer.issue(&order)?;
         let user = json!({
@@ -52,10 +55,10 @@ pub(super) async fn run(places: &Places, args: &Kubeconfig) -> anyhow::Result<An
     };
     match &args.output_path {
         Some(path) => {
-            write_private(path, &serde_saphyr::to_string(&kubeconfig)?)?;
+            write_private(path, &yaml(&kubeconfig)?)?;
             Answer::said(format!("Kubeconfig of agent {agent} written to {}", path.display()))
         }
-        None => Ok(Answer::of(&kubeconfig, serde_saphyr::to_string(&kubeconfig)?)?.yaml_by_default()),
+        None => Ok(Answer::of(&kubeconfig, yaml(&kubeconfig)?)?.yaml_by_default()),
     }
 }
 

@@ -190,7 +190,7 @@ async fn dump(side: &Side, args: &Dump) -> anyhow::Result<Answer> {
     if args.key || args.all {
         text += &secret::text(&called, &found, TLS_KEY)?;
     }
-    Answer::said(text)
+    Answer::pem(&text)
 }
 
 // === impl Summary ===

@@ -32,7 +32,8 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(global: Global) -> anyhow::Result<Self> {
-        let settings = Settings::read_if_there(&global.config_path()?)?;
+        let settings = global.config_path().map(|path| Settings::read_if_there(&path)).transpose()?;
+        let settings = settings.unwrap_or_default();
         Ok(Self { global, settings })
     }
 

@@ -35,6 +35,11 @@ struct Said<'a> {
     messages: Vec<&'a str>,
 }
 
+#[derive(Debug, Serialize)]
+struct Pem<'a> {
+    pem: &'a str,
+}
+
 // === impl Answer ===
 
 impl Answer {
@@ -44,7 +49,7 @@ impl Answer {
     /// When they cannot be written, which no type of ours can come to.
     pub(crate) fn of(facts: &impl Serialize, text: impl Into<String>) -> anyhow::Result<Self> {
         let json = serde_json::to_string_pretty(facts)? + "\n";
-        let yaml = serde_saphyr::to_string(facts)?;
+        let yaml = yaml(facts)?;
         Ok(Self { text: with_end(text.into()), json, yaml, default: Format::Text, code: 0 })
     }
 
@@ -53,6 +58,11 @@ impl Answer {
         let text = lines.into();
         let facts = Said { messages: text.lines().collect() };
         Self::of(&facts, text.as_str())
+    }
+
+    /// PEM, as it is.
+    pub(crate) fn pem(text: &str) -> anyhow::Result<Self> {
+        Self::of(&Pem { pem: text }, text)
     }
 
     /// The same where JSON is what is printed unless something else is asked for, as upstream does.
@@ -82,6 +92,15 @@ impl Answer {
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.code.into()
     }
+}
+
+/// YAML whose long lines, such as base64, stay in one piece.
+///
+/// # Errors
+/// When the facts cannot be written, which no type of ours can come to.
+pub(crate) fn yaml(facts: &impl Serialize) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(facts, options)?)
 }
 
 fn with_end(mut text: String) -> String {

@@ -6,7 +6,9 @@ use common::{
     config::{TlsVersion, TlsVersions},
     tls::{ClientAuth, Identity, Pem, Roots, Verification, client_config, server_config},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -149,6 +151,25 @@ async fn an_authority_below_another_gives_its_whole_chain() {
     let (server, client) = (authority.issue(&server()).unwrap(), authority.issue(&client("a")).unwrap());
     assert_eq!(Certificate::chain("c", &client.certificate).unwrap().len(), 2, "leaf and middle, and not the root");
     met(&root_pem, &server, &client, "door", TlsVersions::TLS13).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_of_upstream_is_taken_as_it_is() {
+    // As Go writes it: names as printable strings, serial number 1, no usage but signing.
+    let printable = |text: &str| DnValue::PrintableString(text.try_into().unwrap());
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, printable("DO NOT USE IN PRODUCTION"));
+    params.distinguished_name.push(DnType::CommonName, printable("argocd-agent-ca"));
+    params.serial_number = Some(1.into());
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let key = KeySpec { algorithm: KeyAlgorithm::Rsa, size: KeySize::Bits2048 }.generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let pair = Pair { certificate, key: common::auth::Secret::new(key.serialize_pem()) };
+    let authority = authority(&pair);
+    let (server, client) = (authority.issue(&server()).unwrap(), authority.issue(&client("a")).unwrap());
+    met(authority.roots(), &server, &client, "door", TlsVersions::TLS13).await.unwrap();
 }
 
 #[test]

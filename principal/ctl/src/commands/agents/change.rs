@@ -29,6 +29,9 @@ pub(super) async fn reconfigure(side: &Side, args: &Reconfigure) -> anyhow::Resu
     let server = args.resource_proxy_server.as_deref();
     let server = server.map(|address| server_url(address, agent)).transpose();
     let server = server.map_err(|error| BadUsage(format!("--resource-proxy-server: {error}")))?;
+    if args.client_ca && !args.reissue_client_cert {
+        return Err(BadUsage("--client-ca is for --reissue-client-cert: give both".into()).into());
+    }
     let new = if args.reissue_client_cert {
         Some(reissue(side, agent, args.client_ca, args.lifetime.days, args.key).await?)
     } else {

@@ -125,7 +125,7 @@ async fn print_tls(side: &Side, args: &PrintTls) -> anyhow::Result<Answer> {
     if pem.is_empty() {
         bail!("{called} has no such part: reissue it with `agent rotate {}`", args.name);
     }
-    Answer::said(pem)
+    Answer::pem(pem)
 }
 
 async fn delete(side: &Side, args: &AgentDelete) -> anyhow::Result<Answer> {
@@ -152,6 +152,11 @@ async fn delete(side: &Side, args: &AgentDelete) -> anyhow::Result<Answer> {
     Answer::said(format!("{text}Agent {agent} deleted"))
 }
 
+/// To the nearest day; what is over is below nothing.
+fn days_left(seconds: i64) -> i64 {
+    if seconds < 0 { -1 } else { (seconds + DAY / 2) / DAY }
+}
+
 // === impl Listed ===
 
 impl Listed {
@@ -166,7 +171,7 @@ impl Listed {
             server: cluster.map(|cluster| cluster.server),
             not_valid_after: leaf.as_ref().map(Certificate::not_after_text),
             fingerprint: leaf.as_ref().map(|leaf| leaf.fingerprint.to_string()),
-            days_left: leaf.as_ref().map(|leaf| (leaf.not_after - now()).div_euclid(DAY)),
+            days_left: leaf.as_ref().map(|leaf| days_left(leaf.not_after - now())),
         }
     }
 
