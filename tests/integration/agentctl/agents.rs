@@ -161,3 +161,67 @@ async fn credentials_may_come_from_other_secrets() {
     operator.ok(&format!("agent create a --tls-from-secret={namespaced} --ca-from-secret=trusted")).await;
     assert_eq!(operator.ok("agent print-tls a -t ca").await, ca.pem());
 }
+
+#[tokio::test]
+async fn a_secret_of_upstreams_self_registration_is_read_and_left_to_the_principal() {
+    let operator = Operator::new().await;
+    let encode = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let ca = harness::pki::Ca::new();
+    let shared = ca.client("resource-proxy-client");
+    let config = json!({
+        "bearerToken": "upstream.made.it",
+        "tlsClientConfig": {
+            "insecure": false, "certData": encode(&shared.certificate), "keyData": encode(&shared.key),
+            "caData": encode(&ca.pem()),
+        },
+    });
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "name": "cluster-edge", "namespace": operator.principal,
+            "labels": {
+                "argocd.argoproj.io/secret-type": "cluster",
+                "argocd-agent.argoproj-labs.io/agent-name": "edge",
+                "argocd-agent.argoproj-labs.io/self-registered-cluster": "true",
+            },
+            "annotations": {"managed-by": "argocd-agent", "argocd.argoproj.io/skip-reconcile": "true"},
+        },
+        "stringData": {
+            "name": "edge", "server": "https://argocd-agent-resource-proxy:9090?agentName=edge",
+            "config": config.to_string(),
+        },
+    });
+    harness::cluster::apply(&secret.to_string()).await;
+    assert_eq!(operator.ok("agent list").await, "edge\n");
+    assert_eq!(operator.json("agent inspect edge").await["selfRegistered"], true);
+    let kubeconfig = operator.json("kubeconfig edge").await;
+    assert_eq!(kubeconfig["users"][0]["user"]["token"], "upstream.made.it");
+    assert_eq!(operator.ok("agent print-tls edge -t key").await, shared.key);
+    let refused = operator.fails(&format!("agent rotate edge {FAST}"), 1).await;
+    assert!(refused.contains("--self-registration-client-cert-secret"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_two_write_at_once_is_all_there() {
+    let operator = Operator::new().await;
+    operator.ok(&format!("pki init {FAST}")).await;
+    operator.ok(&format!("agent create a {FAST}")).await;
+    let lines = [
+        "agent reconfigure a --resource-proxy-server=proxy.example:443".to_owned(),
+        "agent reconfigure a --resource-proxy-username=u".to_owned(),
+        "agent reconfigure a --resource-proxy-password=p".to_owned(),
+        format!("agent reconfigure a --reissue-client-cert {FAST}"),
+    ];
+    let before = config(&operator, "a").await;
+    futures_util::future::join_all(lines.iter().map(|line| operator.ok(line))).await;
+    let secret = operator.principal_object("secret", "cluster-a").await;
+    assert_eq!(data(&secret, "server"), "https://proxy.example:443?agentName=a");
+    let after = config(&operator, "a").await;
+    assert_eq!((&after["username"], &after["password"]), (&json!("u"), &json!("p")));
+    assert_ne!(after["tlsClientConfig"]["certData"], before["tlsClientConfig"]["certData"]);
+    // Of two who create the same, one is told.
+    let create = format!("agent create twice {FAST}");
+    let (one, other) = tokio::join!(operator.run(&create), operator.run(&create));
+    let codes = [one.code, other.code];
+    assert!(codes.contains(&Some(0)) && codes.contains(&Some(1)), "{one:?} {other:?}");
+}

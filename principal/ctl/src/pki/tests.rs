@@ -166,10 +166,15 @@ async fn an_authority_of_upstream_is_taken_as_it_is() {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeySpec { algorithm: KeyAlgorithm::Rsa, size: KeySize::Bits2048 }.generate().unwrap();
     let certificate = params.self_signed(&key).unwrap().pem();
-    let pair = Pair { certificate, key: common::auth::Secret::new(key.serialize_pem()) };
-    let authority = authority(&pair);
-    let (server, client) = (authority.issue(&server()).unwrap(), authority.issue(&client("a")).unwrap());
-    met(authority.roots(), &server, &client, "door", TlsVersions::TLS13).await.unwrap();
+    // PKCS#8, and PKCS#1 as upstream's `pki dump` prints it: what the other wraps, behind a head of fixed size.
+    let inner = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &key.serialize_der()[26..]);
+    let pkcs1 = format!("-----BEGIN RSA PRIVATE KEY-----\n{inner}\n-----END RSA PRIVATE KEY-----\n");
+    for key in [key.serialize_pem(), pkcs1] {
+        let pair = Pair::read(("c", &certificate), ("k", &key)).unwrap();
+        let authority = authority(&pair);
+        let (server, client) = (authority.issue(&server()).unwrap(), authority.issue(&client("a")).unwrap());
+        met(authority.roots(), &server, &client, "door", TlsVersions::TLS13).await.unwrap();
+    }
 }
 
 #[test]
