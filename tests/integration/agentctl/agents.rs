@@ -129,7 +129,8 @@ async fn callers_may_have_an_authority_of_their_own() {
     // Whom the caller trusts is who signed the door's certificate.
     let ca = operator.ok("pki dump --cert").await;
     assert_eq!(operator.ok("agent print-tls a -t ca").await, ca);
-    // The successor comes from the same authority, without being asked to.
+    // The successor comes from the same authority, without being asked to, also where that was replaced.
+    operator.ok(&format!("pki init --client-ca --force --keep-old {FAST}")).await;
     operator.ok(&format!("agent rotate a {FAST}")).await;
     operator.ok(&format!("pki issue principal {FAST}")).await;
     operator.ok(&format!("pki issue resource-proxy --dns=argocd-agent-resource-proxy {FAST}")).await;

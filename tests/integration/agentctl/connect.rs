@@ -78,6 +78,10 @@ async fn from_empty_namespaces_to_kubectl_through_the_door() {
         let got = get().await;
         assert_eq!(String::from_utf8_lossy(&got.stdout), "pod/web\n", "{}", String::from_utf8_lossy(&got.stderr));
     }
+    // A new certificate comes from the authority that the door trusts, without being told which.
+    operator.ok(&format!("agent rotate edge {FAST}")).await;
+    operator.ok(&format!("kubeconfig edge --server={door} --output-path={file}")).await;
+    assert_eq!(String::from_utf8_lossy(&get().await.stdout), "pod/web\n");
     let walk = operator.ok(&format!("doctor edge --server={door}")).await;
     assert!(walk.ends_with("* Request through the resource proxy: ✅\n"), "{walk}");
 

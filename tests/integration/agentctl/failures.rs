@@ -47,6 +47,9 @@ async fn what_cannot_be_asked_is_told_with_a_way_out() {
     let forbidden = refused(&format!("--principal-namespace={p} agent list")).await;
     let expected = format!("not allowed: have `list` on secrets in namespace {p} granted");
     assert!(forbidden.contains(&expected), "{forbidden}");
+    operator.write("kubeconfig", "hidden:\n- - credential\n\t}\n");
+    let garbage = refused("agent list").await;
+    assert!(garbage.contains("set KUBECONFIG") && !garbage.contains("credential"), "{garbage}");
     operator.write("kubeconfig", "");
     let empty = refused("agent list").await;
     assert!(empty.contains("no current context") || empty.contains("kubeconfig"), "{empty}");

@@ -138,3 +138,52 @@ async fn a_default_key_is_rsa_and_a_door_without_names_must_be_wanted() {
     let refused = operator.fails("pki init --force --key-size=2048 --key-algorithm=ed25519", 2).await;
     assert!(refused.starts_with("--key-size is for"), "{refused}");
 }
+
+#[tokio::test]
+async fn one_authority_follows_another_without_a_gap() {
+    let operator = Operator::new().await;
+    let (p, a) = (operator.principal.clone(), operator.agent.clone());
+    let issue = async |more: &str| {
+        for line in ["pki issue principal", "pki issue resource-proxy --dns=argocd-agent-resource-proxy"] {
+            operator.ok(&format!("{line} {FAST} {more}")).await;
+        }
+    };
+    let holds = async || {
+        for line in ["validate agent", "doctor a"] {
+            operator.ok(line).await;
+        }
+    };
+    operator.ok(&format!("pki init {FAST}")).await;
+    issue("").await;
+    operator.ok(&format!("pki issue agent a {FAST}")).await;
+    operator.ok(&format!("agent create a {FAST}")).await;
+    assert_eq!(operator.ok("pki drop-old").await, "There is no old CA.\n");
+
+    let said = operator.ok(&format!("pki init --force --keep-old {FAST}")).await;
+    assert_eq!(said.lines().count(), 2, "{said}");
+    operator.ok("pki propagate -f").await;
+    assert_eq!(operator.json("pki inspect").await["ca"]["certificates"], 2);
+    // Certificates of the old one count, and those of the new one.
+    holds().await;
+    operator.ok(&format!("pki issue agent a -u {FAST}")).await;
+    holds().await;
+    let refused = operator.fails("pki drop-old", 1).await;
+    assert_eq!(
+        refused,
+        format!(
+            "certificates of an old CA are in use: issue them again first (Secret {p}/argocd-agent-principal-tls, Secret \
+             {p}/argocd-agent-resource-proxy-tls, Secret {p}/cluster-a), or give --force"
+        )
+    );
+    issue("-u").await;
+    operator.ok(&format!("agent rotate a {FAST}")).await;
+    let said = operator.ok("pki drop-old").await;
+    let words = "propagate the CA to every agent again";
+    assert_eq!(said, format!("Old CAs dropped from secret {p}/argocd-agent-ca: {words}\n"));
+    operator.ok("pki propagate -f").await;
+    let ca = operator.agent_object("secret", "argocd-agent-ca").await;
+    assert_eq!(data(&ca, "ca.crt").matches("BEGIN").count(), 1, "{a}");
+    holds().await;
+    let refused = operator.fails("pki init --keep-old", 2).await;
+    assert!(refused.contains("--force"), "{refused}");
+}

@@ -31,7 +31,7 @@ pub(crate) use self::{
     config::{Config, CreateConfig, EntryArgs, Kind},
     jwt::Jwt,
     key::{KeyArgs, Lifetime},
-    pki::{Dump, Init, Issue, IssueAgent, IssueArgs, Pki, Propagate},
+    pki::{DropOld, Dump, Init, Issue, IssueAgent, IssueArgs, Pki, Propagate},
 };
 use crate::output::Format;
 
@@ -214,7 +214,9 @@ pub(crate) fn command() -> clap::Command {
 
 /// Prints why a command failed, in one line, and gives the exit code.
 pub(crate) fn show_failure(error: &anyhow::Error) -> ExitCode {
-    eprintln!("{NAME}: {error:#}");
+    // Causes come from elsewhere, too: what they say stays on the line.
+    let text = format!("{error:#}");
+    eprintln!("{NAME}: {}", text.split_whitespace().collect::<Vec<_>>().join(" "));
     if error.downcast_ref::<BadUsage>().is_some() { BAD_USAGE.into() } else { ExitCode::FAILURE }
 }
 

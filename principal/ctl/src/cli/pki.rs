@@ -18,6 +18,8 @@ pub(crate) enum Pki {
     Propagate(Propagate),
     /// Show the authority and the certificates of principal and Kubernetes door
     Inspect(Inspect),
+    /// Stop trusting the authorities that were replaced (`pki init --force --keep-old`)
+    DropOld(DropOld),
     /// Delete the authority
     Delete(Delete),
     /// Print the authority's certificate, key or both as PEM
@@ -42,6 +44,11 @@ pub(crate) struct Init {
     /// Replace the authority that is there: all certificates have to be issued anew
     #[arg(long, short)]
     pub(crate) force: bool,
+
+    /// Go on trusting the authority that is replaced, so that its certificates can be replaced one by one; see
+    /// `pki drop-old`
+    #[arg(long, requires = "force")]
+    pub(crate) keep_old: bool,
 
     /// Make the authority of the doors' callers, argocd-agent-client-ca: so no agent's certificate opens a door
     #[arg(long)]
@@ -73,6 +80,17 @@ pub(crate) struct Delete {
     /// Do not ask
     #[arg(long, short)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DropOld {
+    /// Also where certificates of theirs are still in use
+    #[arg(long, short)]
+    pub(crate) force: bool,
+
+    /// Of the doors' callers, argocd-agent-client-ca
+    #[arg(long)]
+    pub(crate) client_ca: bool,
 }
 
 #[derive(Debug, Args)]

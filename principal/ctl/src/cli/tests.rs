@@ -63,6 +63,8 @@ fn every_command_of_upstream_is_taken_with_its_flags() {
         "agent rotate a --revoke --client-ca",
         "agent delete a --revoke -f",
         "pki init --client-ca",
+        "pki init --force --keep-old",
+        "pki drop-old --force --client-ca",
         "kubeconfig a --server=localhost:9090 --tls-server-name=p --issue --output-path=f",
         "doctor a --server=localhost:9090",
         "completion bash",

@@ -34,7 +34,7 @@ pub(super) async fn successor(side: &Side, old: Option<&Certificate>, client_ca:
     let is_there = side.secrets.get(CLIENT_CA).await?.is_some();
     if let Some(old) = old.filter(|_| is_there) {
         let clients = load(side, true).await?;
-        if old.is_signed_by(clients.certificate()) {
+        if clients.signed(old) {
             return Ok(clients);
         }
     }

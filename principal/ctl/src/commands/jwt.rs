@@ -36,7 +36,7 @@ async fn create(side: &Side, upsert: bool) -> anyhow::Result<Answer> {
     ensure!(upsert || side.secrets.get(JWT).await?.is_none(), refusal());
     let key = KeySpec::JWT.generate()?.serialize_pem();
     let data = secret::data(&[(JWT_KEY, &key)]);
-    let written = secret::put(&side.secrets, JWT, TYPE_OPAQUE, &data, upsert, refusal).await?;
+    let written = secret::put(&side.secrets, JWT, TYPE_OPAQUE, |_before| Ok(data.clone()), upsert, refusal).await?;
     let done = if written == Written::Created { "created and stored" } else { "updated" };
     Answer::said(format!("Success. JWT signing key {done} in secret {}", side.path(JWT)))
 }

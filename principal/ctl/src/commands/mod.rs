@@ -12,6 +12,7 @@ mod issue;
 mod jwt;
 mod kubeconfig;
 mod pki;
+mod roll_over;
 mod secret;
 mod validate;
 mod version;

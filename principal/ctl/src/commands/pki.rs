@@ -1,13 +1,16 @@
 //! `argocd-agentctl pki`, but for `issue`.
 
 use anyhow::{anyhow, bail, ensure};
+use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 
-use super::{confirm, issue, secret};
+use super::{confirm, issue, roll_over, secret};
 use crate::{
     cli::{BadUsage, Dump, Init, Pki, Propagate},
     kube::{Change, Places, Side, Written},
-    names::{CA, CA_CRT, CA_ORGANIZATION, CLIENT_CA, PRINCIPAL_TLS, RESOURCE_PROXY_TLS, TLS_KEY, TYPE_OPAQUE},
+    names::{
+        CA, CA_CRT, CA_ORGANIZATION, CLIENT_CA, PRINCIPAL_TLS, RESOURCE_PROXY_TLS, TLS_KEY, TYPE_OPAQUE, TYPE_TLS,
+    },
     output::{Answer, fields},
     pki::{Authority, Certificate, now},
 };
@@ -58,6 +61,7 @@ pub(super) async fn run(places: &Places, command: Pki) -> anyhow::Result<Answer>
         Pki::Init(args) => init(&principal, &args).await,
         Pki::Propagate(args) => propagate(&principal, &Side::at(places.agent()?).await?, &args).await,
         Pki::Inspect(args) => inspect(&principal, args.full).await,
+        Pki::DropOld(args) => roll_over::drop_old(&principal, &args).await,
         Pki::Delete(args) => delete(&principal, args.force).await,
         Pki::Dump(args) => dump(&principal, &args).await,
         Pki::Issue(command) => issue::run(places, &principal, command).await,
@@ -71,9 +75,16 @@ async fn init(side: &Side, args: &Init) -> anyhow::Result<Answer> {
     // Asked before the key is made, which takes seconds; asked again when it is written.
     ensure!(args.force || side.secrets.get(name).await?.is_none(), refusal());
     let pair = Authority::create(name, CA_ORGANIZATION, args.lifetime.days, spec)?;
-    let written = secret::put_tls(&side.secrets, name, &pair, args.force, refusal).await?;
+    let called = side.secrets.called(name);
+    let data = |before: Option<&Secret>| match before.filter(|_| args.keep_old) {
+        Some(before) => roll_over::beside(&pair, &called, before),
+        None => Ok(secret::tls_data(&pair)),
+    };
+    let written = secret::put(&side.secrets, name, TYPE_TLS, data, args.force, refusal).await?;
     let mut text = format!("Success. CA data stored in secret {}", side.path(name));
-    if written == Written::Updated {
+    if written == Written::Updated && args.keep_old {
+        text += "\nThe old CA still counts: propagate both, issue all certificates again, then `pki drop-old`.";
+    } else if written == Written::Updated {
         text += "\nNo certificate of the old CA counts any more: issue all of them again, and propagate the CA.";
     }
     Answer::said(text)
@@ -108,13 +119,10 @@ pub(super) async fn put_roots(agent: &Side, roots: &str, may_replace: bool) -> a
             }
             Some(there) if there.data.as_ref() == Some(&data) => Ok(Change::Leave),
             Some(_) if !may_replace => bail!("{called} already exists with another CA: replace it with --force"),
-            Some(there) => Ok(Change::Write(k8s_openapi::api::core::v1::Secret { data: Some(data.clone()), ..there })),
+            Some(there) => Ok(Change::Write(Secret { data: Some(data.clone()), ..there })),
             None => {
-                let mut new = k8s_openapi::api::core::v1::Secret {
-                    type_: Some(TYPE_OPAQUE.into()),
-                    data: Some(data.clone()),
-                    ..Default::default()
-                };
+                let mut new =
+                    Secret { type_: Some(TYPE_OPAQUE.into()), data: Some(data.clone()), ..Default::default() };
                 new.metadata.name = Some(CA.into());
                 Ok(Change::Write(new))
             }

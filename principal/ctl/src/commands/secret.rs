@@ -47,7 +47,7 @@ pub(super) fn data(entries: &[(&str, &str)]) -> BTreeMap<String, ByteString> {
     entries.iter().map(|(key, text)| ((*key).to_owned(), ByteString(text.as_bytes().to_vec()))).collect()
 }
 
-/// Creates the Secret, or, where `may_replace`, replaces the data of the one that is there. Its labels, annotations and
+/// Creates the Secret, or, where `may_replace`, replaces the data of the one that is there, which `data` is told. Its labels, annotations and
 /// type are kept; a type cannot be changed.
 ///
 /// # Errors
@@ -56,16 +56,20 @@ pub(super) async fn put(
     secrets: &Store<Secret>,
     name: &str,
     kind: &str,
-    data: &BTreeMap<String, ByteString>,
+    data: impl Fn(Option<&Secret>) -> anyhow::Result<BTreeMap<String, ByteString>>,
     may_replace: bool,
     refusal: impl Fn() -> anyhow::Error,
 ) -> anyhow::Result<Written> {
     secrets
         .change(name, |before| match before {
             Some(_) if !may_replace => Err(refusal()),
-            Some(secret) => Ok(Change::Write(Secret { data: Some(data.clone()), ..secret })),
+            Some(secret) => {
+                let data = data(Some(&secret))?;
+                Ok(Change::Write(Secret { data: Some(data), ..secret }))
+            }
             None => {
-                let mut secret = Secret { type_: Some(kind.to_owned()), data: Some(data.clone()), ..Secret::default() };
+                let data = Some(data(None)?);
+                let mut secret = Secret { type_: Some(kind.to_owned()), data, ..Secret::default() };
                 secret.metadata.name = Some(name.to_owned());
                 Ok(Change::Write(secret))
             }
@@ -81,5 +85,5 @@ pub(super) async fn put_tls(
     may_replace: bool,
     refusal: impl Fn() -> anyhow::Error,
 ) -> anyhow::Result<Written> {
-    put(secrets, name, TYPE_TLS, &tls_data(pair), may_replace, refusal).await
+    put(secrets, name, TYPE_TLS, |_before| Ok(tls_data(pair)), may_replace, refusal).await
 }

@@ -1,6 +1,6 @@
 //! A client of one side, as the kubeconfig says.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -29,7 +29,7 @@ impl Side {
     /// # Errors
     /// When the kubeconfig or the context cannot be used.
     pub(crate) async fn at(place: Place) -> anyhow::Result<Self> {
-        let kubeconfig = kubeconfig()?;
+        let kubeconfig = kubeconfig(None)?;
         let names_a_proxy = names_a_proxy(&kubeconfig);
         let current = kubeconfig.current_context.clone().filter(|context| !context.is_empty());
         let Some(context) = place.context.clone().or(current) else {
@@ -84,16 +84,19 @@ impl Side {
 }
 
 /// The contexts of a kubeconfig, in its order.
-pub(crate) fn context_names(path: Option<&std::path::Path>) -> anyhow::Result<Vec<String>> {
-    let kubeconfig = match path {
-        Some(path) => Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?,
-        None => kubeconfig()?,
-    };
-    Ok(kubeconfig.contexts.into_iter().map(|named| named.name).collect())
+pub(crate) fn context_names(path: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    Ok(kubeconfig(path)?.contexts.into_iter().map(|named| named.name).collect())
 }
 
-fn kubeconfig() -> anyhow::Result<Kubeconfig> {
-    Kubeconfig::read().map_err(|error| anyhow!("{error}: set KUBECONFIG to a kubeconfig that can be read"))
+/// The one in the file, else the usual one.
+fn kubeconfig(path: Option<&Path>) -> anyhow::Result<Kubeconfig> {
+    let read = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    read.map_err(|error| {
+        // What follows the first line is an excerpt, which may be a credential.
+        let text = error.to_string();
+        let text = text.lines().next().unwrap_or_default();
+        anyhow!("{text}: set KUBECONFIG to a kubeconfig that can be read")
+    })
 }
 
 /// Whether a proxy of its own making stands in it. `kube` refuses that: it was built without.

@@ -107,9 +107,9 @@ impl Authority {
         &self.pem
     }
 
-    /// Its own certificate.
-    pub(crate) fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// Whether it signed a certificate, or an older one did that it took the place of.
+    pub(crate) fn signed(&self, certificate: &Certificate) -> bool {
+        self.bundle.iter().any(|one| certificate.is_signed_by(one))
     }
 
     /// Makes a key and signs its certificate.
@@ -152,7 +152,7 @@ impl Authority {
         // Each at most once: certificates that name each other would go round for ever.
         for _ in &self.bundle {
             let Some(certificate) = next.filter(|certificate| !certificate.is_self_issued()) else { break };
-            pem += &pem_of(certificate);
+            pem += &certificate.pem();
             next = self.bundle.iter().find(|other| certificate.is_signed_by(other));
         }
         pem
@@ -196,13 +196,6 @@ fn serial() -> SerialNumber {
 fn at(seconds: i64) -> anyhow::Result<SystemTime> {
     let since = u64::try_from(seconds).ok().and_then(|since| UNIX_EPOCH.checked_add(Duration::from_secs(since)));
     since.ok_or_else(|| anyhow!("this machine's clock is before 1970: set it"))
-}
-
-fn pem_of(certificate: &Certificate) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let text = STANDARD.encode(certificate.der());
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 const BACKDATED: i64 = 5 * 60;

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::auth::PeerIdentity;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
@@ -84,6 +85,13 @@ impl Certificate {
 
     pub(crate) fn der(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// As PEM, in lines of 64 (RFC 7468 section 2).
+    pub(crate) fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 
     /// Whether it signed itself, as a root does.

@@ -178,6 +178,19 @@ async fn an_authority_of_upstream_is_taken_as_it_is() {
 }
 
 #[test]
+fn an_authority_knows_the_certificates_of_those_before_it() {
+    let (old, new, other) = (ca(P256), ca(P256), ca(P256));
+    let issued = |pair: &Pair| leaf(&authority(pair).issue(&client("a")).unwrap());
+    let both = Pair { certificate: format!("{}{}", new.certificate, old.certificate), ..new.clone() };
+    let authority = authority(&both);
+    assert!(authority.signed(&issued(&old)) && authority.signed(&issued(&new)));
+    assert!(!authority.signed(&issued(&other)), "the name alone does not make it the signer");
+    let pem: String = Certificate::chain("c", &both.certificate).unwrap().iter().map(Certificate::pem).collect();
+    assert_eq!(pem, both.certificate.replace("\r\n", "\n"));
+    assert_eq!(Certificate::chain("c", &authority.issue(&client("a")).unwrap().certificate).unwrap().len(), 1);
+}
+
+#[test]
 fn what_cannot_sign_is_refused_before_it_signs() {
     let pair = ca(P256);
     let issued = authority(&pair).issue(&client("a")).unwrap();
