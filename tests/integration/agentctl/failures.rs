@@ -125,6 +125,15 @@ async fn validate_finds_what_is_wrong_and_says_what_to_do() {
     let doctor = operator.ok("doctor a").await;
     assert!(doctor.lines().count() > 8 && doctor.lines().all(|line| line.ends_with(": ✅")), "{doctor}");
 
+    // What ends within two weeks still counts, and is told.
+    operator.ok(&format!("pki issue principal -u --days=5 {FAST}")).await;
+    for line in ["validate principal", "doctor a"] {
+        let said = operator.ok(line).await;
+        assert!(said.contains("* Principal TLS certificate: ✅ (expires in "), "{said}");
+    }
+    let shown = operator.json("pki inspect").await;
+    assert!(shown["principal"]["warnings"][0].as_str().unwrap().starts_with("expires in "), "{shown}");
+
     // Each fault is found, and the doctor stops at it.
     let broken = async |expected: &str| {
         let said = operator.run("doctor a").await;

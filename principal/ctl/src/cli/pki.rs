@@ -31,11 +31,11 @@ pub(crate) enum Pki {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Issue {
-    /// For the principal: what it shows to agents
+    /// For the principal, to show to agents
     Principal(IssuePrincipal),
-    /// For the Kubernetes door: what it shows to its callers
+    /// For the Kubernetes door, to show to its callers
     ResourceProxy(IssueResourceProxy),
-    /// For an agent: what it shows to the principal, and whom it trusts, in the agent's namespace
+    /// For an agent, to show to the principal, in the agent's namespace; and there whom it trusts
     Agent(IssueAgent),
 }
 
@@ -50,7 +50,8 @@ pub(crate) struct Init {
     #[arg(long, requires = "force")]
     pub(crate) keep_old: bool,
 
-    /// Make the authority of the doors' callers, argocd-agent-client-ca: so no agent's certificate opens a door
+    /// Make the authority of the doors' callers, argocd-agent-client-ca: where the principal's
+    /// --resource-proxy-ca-secret-name names it, no agent's certificate opens a door
     #[arg(long)]
     pub(crate) client_ca: bool,
 

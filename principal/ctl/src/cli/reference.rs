@@ -28,8 +28,7 @@ fn commands(parent: &Command, path: &str, text: &mut String) {
         }
         let positionals: Vec<&Arg> = command.get_positionals().collect();
         let words: String = positionals.iter().map(|arg| format!(" {arg}")).collect();
-        *text +=
-            &format!("\n## `{path}{words}`\n\n{}.\n", command.get_about().map(ToString::to_string).unwrap_or_default());
+        *text += &format!("\n## `{path}{words}`\n\n{}.\n", about(parent, command));
         let aliases: Vec<_> = command.get_visible_aliases().map(|alias| format!("`{alias}`")).collect();
         if !aliases.is_empty() {
             *text += &format!("\nAlso called {}.\n", aliases.join(", "));
@@ -39,6 +38,19 @@ fn commands(parent: &Command, path: &str, text: &mut String) {
         if !own.is_empty() {
             *text += &format!("\n{own}");
         }
+    }
+}
+
+/// What a command does; where its group is what is done, and it says to what, both.
+fn about(group: &Command, command: &Command) -> String {
+    let text = |command: &Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    let own = text(command);
+    let is_object = ["A ", "An ", "For "].iter().any(|start| own.starts_with(start));
+    if is_object {
+        let (first, rest) = own.split_at(1);
+        format!("{}: {}{rest}", text(group), first.to_lowercase())
+    } else {
+        own
     }
 }
 

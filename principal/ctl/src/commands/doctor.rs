@@ -34,8 +34,8 @@ async fn links(places: &Places, args: &Doctor, walk: &mut Vec<Check>) -> Option<
     let principal = async { Side::at(places.principal()?).await }.await;
     let principal = link(walk, "Access to the principal's cluster", principal)?;
     let roots: Roots = link(walk, "CA", checks::authority(&principal).await)?;
-    link(walk, "Principal TLS certificate", checks::principal_tls(&principal, &roots).await)?;
-    let door = link(walk, "Resource proxy TLS certificate", checks::door_tls(&principal, &roots).await)?;
+    certificate(walk, "Principal TLS certificate", checks::principal_tls(&principal, &roots).await)?;
+    let door = certificate(walk, "Resource proxy TLS certificate", checks::door_tls(&principal, &roots).await)?;
     let cluster = link(walk, "Cluster secret", checks::cluster_of(&principal, agent, &roots).await)?;
     let server = args.server.as_deref().unwrap_or(&cluster.server);
     let name = args.tls_server_name.as_deref();
@@ -52,17 +52,26 @@ async fn links(places: &Places, args: &Doctor, walk: &mut Vec<Check>) -> Option<
     let blocked = link(walk, "Blocklist", checks::blocklist(&principal).await)?;
     let leaf = checks::agent_tls(&side, &roots, &blocked).await;
     let own = leaf.and_then(|leaf| {
-        let name = leaf.common_name.unwrap_or_default();
+        let name = leaf.common_name.as_deref().unwrap_or_default();
         let place = side.path(CLIENT_TLS);
         ensure!(name == agent.as_str(), "Secret {place} is of agent {name}: `pki issue agent {agent} --upsert`");
-        Ok(())
+        Ok(leaf)
     });
-    link(walk, "Client certificate of the agent", own)?;
+    certificate(walk, "Client certificate of the agent", own)?;
     if args.server.is_some() {
         let called = principal.secrets.called(&secret_name(agent));
         link(walk, "Request through the resource proxy", ask(&called, &cluster, server, name).await)?;
     }
     Some(())
+}
+
+/// As [`link`], with a warning where the certificate ends soon.
+fn certificate(walk: &mut Vec<Check>, name: &str, result: anyhow::Result<Certificate>) -> Option<Certificate> {
+    let found = link(walk, name, result)?;
+    if let Some(check) = walk.pop() {
+        walk.push(check.ending(Some(&found)));
+    }
+    Some(found)
 }
 
 fn link<T>(walk: &mut Vec<Check>, name: &str, result: anyhow::Result<T>) -> Option<T> {

@@ -212,7 +212,7 @@ impl Summary {
         if is_ca && !leaf.is_ca {
             warnings.push("Is not a CA certificate".into());
         }
-        warnings.extend(leaf.out_of_time(now()));
+        warnings.extend(leaf.out_of_time(now()).or_else(|| leaf.ends_soon(now())));
         Ok(Self {
             not_before: leaf.not_before_text(),
             not_after: leaf.not_after_text(),

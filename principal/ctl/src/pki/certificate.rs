@@ -122,6 +122,12 @@ impl Certificate {
         }
     }
 
+    /// That it ends soon, if it does at all.
+    pub(crate) fn ends_soon(&self, time: i64) -> Option<String> {
+        let left = self.not_after - time;
+        (0..SOON).contains(&left).then(|| format!("expires in {} days, on {}", left / DAY, date(self.not_after)))
+    }
+
     /// `not_before` as Go's RFC1123Z, which upstream prints.
     pub(crate) fn not_before_text(&self) -> String {
         date(self.not_before)
@@ -148,6 +154,9 @@ fn address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string())).ok()
 }
+
+/// Two weeks: time enough to be told, and to do something about it.
+const SOON: i64 = 14 * DAY;
 
 /// In seconds.
 pub(crate) const DAY: i64 = 24 * 60 * 60;
