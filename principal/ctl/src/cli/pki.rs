@@ -18,7 +18,8 @@ pub(crate) enum Pki {
     Propagate(Propagate),
     /// Show the authority and the certificates of principal and Kubernetes door
     Inspect(Inspect),
-    /// Stop trusting the authorities that were replaced (`pki init --force --keep-old`)
+    /// Stop trusting the authorities that were replaced (`pki init --force --keep-old`); agents' own certificates are not
+    /// seen from the principal's side: issue those anew before
     DropOld(DropOld),
     /// Delete the authority
     Delete(Delete),

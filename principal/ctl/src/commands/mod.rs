@@ -29,21 +29,18 @@ use crate::{
 /// When it could not do all of what it was asked.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Answer> {
     let Cli { global, command } = cli;
-    let command = match command {
-        Command::Version(args) => return version::version(&args),
-        Command::Completion(args) => return completion::completion(&args),
-        Command::Config(command) => return config::run(&global, command),
-        command => command,
-    };
-    let places = Places::new(global)?;
+    // Not before it is needed: what needs no cluster does not fail for the config file's sake.
+    let places = || Places::new(global.clone());
     match command {
-        Command::Agent(command) => agents::run(&places, command).await,
-        Command::Pki(command) => pki::run(&places, command).await,
-        Command::Jwt(command) => jwt::run(&places, command).await,
-        Command::Blocklist(command) => blocklist::run(&places, command).await,
-        Command::Validate(side) => validate::run(&places, side).await,
-        Command::Doctor(args) => doctor::run(&places, &args).await,
-        Command::Kubeconfig(args) => kubeconfig::run(&places, &args).await,
-        Command::Version(_) | Command::Completion(_) | Command::Config(_) => unreachable!("answered above"),
+        Command::Agent(command) => agents::run(&places()?, command).await,
+        Command::Pki(command) => pki::run(&places()?, command).await,
+        Command::Jwt(command) => jwt::run(&places()?, command).await,
+        Command::Blocklist(command) => blocklist::run(&places()?, command).await,
+        Command::Config(command) => config::run(&global, command),
+        Command::Validate(side) => validate::run(&places()?, side).await,
+        Command::Doctor(args) => doctor::run(&places()?, &args).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&places()?, &args).await,
+        Command::Completion(args) => completion::completion(&args),
+        Command::Version(args) => version::version(&args),
     }
 }
