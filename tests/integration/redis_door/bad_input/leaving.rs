@@ -17,6 +17,8 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
     RespClient::connect(stage.local.address()).await.ask(&["SET", "large", &large]).await;
     RespClient::connect(stage.remote.address()).await.ask(&["SET", THEIR_RESOURCES, &large]).await;
     stage.still_answers().await;
+    eventually("nobody is there", async || (stage.open_for_clients().await == [0.0; 2]).then_some(())).await;
+    // One of them may be leaving.
     let others = stage.clients_of_redis().await;
     let of_agent = format!("GET {RESOURCES}\r\n");
     let mixed = format!("GET large\r\nGET {TREE}\r\nGET {RESOURCES}\r\nMGET large {TREE} {RESOURCES}\r\n").repeat(5);
@@ -52,7 +54,7 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
             }
             drop(stream);
             eventually(said, async || (stage.open_for_clients().await == [0.0; 2]).then_some(())).await;
-            eventually(said, async || (stage.clients_of_redis().await == others).then_some(())).await;
+            eventually(said, async || (stage.clients_of_redis().await <= others).then_some(())).await;
         }
     }
     stage.still_answers().await;
