@@ -3,16 +3,17 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use common::{
+    config::{TlsVersion, TlsVersions},
     drain,
     telemetry::{Admin, Health, Healthz, Latch, Readiness, Registry as Metrics},
-    tls::{Identity, MaterialError, Roots, TlsError, Verification, client_config},
+    tls::{ClientParts, ClientTls, LoadError, MaterialError, Materials, Secrets, TlsError, What},
     tunnel::Target,
 };
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{Span, info, info_span};
 
 use crate::{
-    config::{AgentTls, Config},
+    config::{Config, RedisTls},
     dispatch::{Dispatch, Executor},
     executors::{
         kube::{self, KubeExecutor, KubeOptions},
@@ -40,7 +41,7 @@ pub struct Agent {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A certificate, key or CA cannot be loaded.
-    #[error("cannot load the TLS material of the link")]
+    #[error("cannot load the TLS material of the link ({})", .0.cure())]
     Material(#[source] MaterialError),
     /// No TLS can be spoken with what was loaded.
     #[error("cannot set up TLS for the link")]
@@ -48,9 +49,18 @@ pub enum Error {
     /// The principal's address is none.
     #[error("cannot use the principal's address")]
     Address(#[source] ConnectError),
+    /// Secrets are named, and nothing says where the API server is that has them.
+    #[error("cannot load Secrets from the Kubernetes API")]
+    Secrets(#[source] kube::CredentialsError),
     /// The API server of this cluster cannot be used.
     #[error("cannot set up the Kubernetes executor")]
     Kube(#[source] kube::StartError),
+    /// The CA certificates of this cluster's Redis cannot be loaded.
+    #[error("cannot load the CA certificates of Redis ({})", .0.cure())]
+    RedisMaterial(#[source] MaterialError),
+    /// No TLS can be spoken with this cluster's Redis.
+    #[error("cannot set up TLS for Redis")]
+    RedisTls(#[source] TlsError),
     /// What is known of this cluster's Redis cannot be used.
     #[error("cannot set up the Redis executor")]
     Redis(#[source] redis::StartError),
@@ -83,14 +93,24 @@ impl Agent {
     /// Binds every socket, then runs in tasks that the drain waits for.
     ///
     /// # Errors
-    /// When a file cannot be used or a socket cannot be bound; nothing runs then. A principal or Redis that cannot be
+    /// When a file or Secret cannot be used or a socket cannot be bound; nothing runs then. A principal or Redis that cannot be
     /// reached is no error: the agent keeps trying.
     pub async fn start(config: Config, drain: &drain::Watch) -> Result<Self, Error> {
         let mut metrics = Metrics::new();
         let readiness = Readiness::new(drain.clone());
         let attached = readiness.latch("session with the principal");
 
-        let tls = tls(&config.tls, &config)?;
+        let materials = materials(&config, &mut metrics, drain).await?;
+        let parts = ClientParts {
+            identity: Some((What::Agent, &config.tls.identity)),
+            roots: config.tls.root_ca.as_ref().map(|ca| (What::PrincipalCa, ca)),
+            versions: config.tls_versions,
+            alpn: &[b"h2"],
+        };
+        let tls = materials.client(parts).await.map_err(|error| match error {
+            LoadError::Material(source) => Error::Material(source),
+            LoadError::Tls(source) => Error::Tls(source),
+        })?;
         let (host, port) = config.server;
         let connector = Connector::new(host, port, tls, config.stream_window).map_err(Error::Address)?;
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
@@ -106,6 +126,7 @@ impl Agent {
         };
         let kube = KubeExecutor::start(options, drain, metrics.part("kube")).await.map_err(Error::Kube)?;
         let options = RedisOptions {
+            tls: redis_tls(&config.redis.tls, &materials).await?,
             redis: config.redis,
             namespace: config.namespace.clone(),
             destination_based_mapping: config.destination_based_mapping,
@@ -164,14 +185,30 @@ async fn follow(mut connected: watch::Receiver<bool>, latch: Latch, drain: drain
     }
 }
 
-fn tls(paths: &AgentTls, config: &Config) -> Result<Arc<rustls::ClientConfig>, Error> {
-    let identity = Identity::from_files(&paths.certificate, &paths.key).map_err(Error::Material)?;
-    let verification = if paths.verify {
-        Verification::Roots(Roots::from_file(&paths.root_ca).map_err(Error::Material)?)
-    } else {
-        Verification::Insecure
+/// What loads certificates. The API server is needed where a Secret is named, and left alone elsewhere.
+async fn materials(config: &Config, metrics: &mut Metrics, drain: &drain::Watch) -> Result<Materials, Error> {
+    let secrets = match config.loads_secrets() {
+        true => {
+            let client = kube::client(&config.kube).await.map_err(Error::Secrets)?;
+            Some(Secrets::new(client, &config.namespace))
+        }
+        false => None,
     };
-    client_config(Some(identity), verification, config.tls_versions, &[b"h2"]).map_err(Error::Tls)
+    Ok(Materials::new(secrets, metrics.part("tls"), drain.clone()))
+}
+
+/// How this cluster's Redis is known, where it speaks TLS at all.
+async fn redis_tls(tls: &RedisTls, materials: &Materials) -> Result<Option<ClientTls>, Error> {
+    let roots = match tls {
+        RedisTls::Off => return Ok(None),
+        RedisTls::Verified(ca) => Some((What::RedisCa, ca)),
+        RedisTls::Insecure => None,
+    };
+    let parts = ClientParts { identity: None, roots, versions: REDIS_VERSIONS, alpn: &[] };
+    materials.client(parts).await.map(Some).map_err(|error| match error {
+        LoadError::Material(source) => Error::RedisMaterial(source),
+        LoadError::Tls(source) => Error::RedisTls(source),
+    })
 }
 
 /// As upstream: on every address.
@@ -184,3 +221,6 @@ async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpL
 fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
 }
+
+/// All that we know.
+const REDIS_VERSIONS: TlsVersions = TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 };

@@ -91,7 +91,7 @@ pub(crate) struct Tls {
     #[arg(long, env = "ARGOCD_AGENT_TLS_MAX_VERSION", value_name = "VERSION", value_parser = ["tls1.1", "tls1.2", "tls1.3"])]
     pub(crate) tls_max_version: Option<String>,
 
-    /// Secret with certificate and key; not read yet: give --tls-client-cert and --tls-client-key
+    /// Secret with certificate and key, where --tls-client-cert and --tls-client-key are not given
     #[arg(
         long,
         env = "ARGOCD_AGENT_TLS_SECRET_NAME",
@@ -100,7 +100,7 @@ pub(crate) struct Tls {
     )]
     pub(crate) tls_secret_name: String,
 
-    /// Secret with the CA certificate; not read yet: give --root-ca-path
+    /// Secret with the CA certificate, where --root-ca-path is not given
     #[arg(
         long,
         env = "ARGOCD_AGENT_TLS_ROOT_CA_SECRET_NAME",
@@ -209,7 +209,7 @@ pub(crate) struct Redis {
     #[arg(long, env = "ARGOCD_AGENT_REDIS_TLS_CA_PATH", value_name = "FILE")]
     pub(crate) redis_tls_ca_path: Option<String>,
 
-    /// Secret with the CA certificate; not read yet: give --redis-tls-ca-path
+    /// Secret with the CA certificate, where --redis-tls-ca-path is not given
     #[arg(
         long,
         env = "ARGOCD_AGENT_REDIS_TLS_CA_SECRET_NAME",

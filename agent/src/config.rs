@@ -13,6 +13,7 @@ use common::{
         values::{given, items},
     },
     redis::{Credentials, Endpoint, Login},
+    tls::{IdentitySource, RootsKey, RootsSource, SecretName},
     tunnel::limits,
 };
 use rustls::pki_types::ServerName;
@@ -65,17 +66,14 @@ pub struct Config {
     pub no_effect: Vec<&'static str>,
 }
 
-/// Where the parts of the agent's TLS identity are, all PEM.
+/// Where the parts of the agent's TLS are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentTls {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key of the chain's first certificate.
-    pub key: PathBuf,
-    /// The CA certificates that the principal's certificate is verified with; empty and not read without `verify`.
-    pub root_ca: PathBuf,
-    /// Whether the principal's certificate is verified; off is for experiments only.
-    pub verify: bool,
+    /// Its certificate chain and key.
+    pub identity: IdentitySource,
+    /// The CA certificates that the principal's certificate is verified with; none where it is not verified, which is for
+    /// experiments only.
+    pub root_ca: Option<RootsSource>,
 }
 
 /// How to reach the API server: with neither, as the Pod's ServiceAccount, and outside a Pod by the default kubeconfig.
@@ -109,8 +107,8 @@ pub struct RedisConfig {
 pub enum RedisTls {
     /// It does not.
     Off,
-    /// That of the CA certificates in this file.
-    Verified(PathBuf),
+    /// That of these CA certificates.
+    Verified(RootsSource),
     /// Anybody's; for experiments only.
     Insecure,
 }
@@ -176,6 +174,19 @@ impl TryFrom<Args> for Config {
                 given(args.tls.tls_max_version.as_ref()),
             )?,
         })
+    }
+}
+
+impl Config {
+    /// Whether anything comes from a Secret.
+    pub(crate) fn loads_secrets(&self) -> bool {
+        let redis_ca = match &self.redis.tls {
+            RedisTls::Verified(ca) => Some(ca),
+            RedisTls::Off | RedisTls::Insecure => None,
+        };
+        let mut roots = self.tls.root_ca.iter().chain(redis_ca);
+        matches!(self.tls.identity, IdentitySource::Secret(_))
+            || roots.any(|roots| matches!(roots, RootsSource::Secret { .. }))
     }
 }
 
@@ -253,22 +264,27 @@ fn tls(args: &Args) -> Result<AgentTls, FlagError> {
     }
 
     let tls = &args.tls;
-    let secret = |name: &str| format!("loading from Secret {name:?} is not supported yet");
     let pair = "--tls-client-cert and --tls-client-key go together";
-    let (certificate, key) = match (given(tls.tls_client_cert.as_ref()), given(tls.tls_client_key.as_ref())) {
-        (Some(certificate), Some(key)) => (certificate.into(), key.into()),
+    let identity = match (given(tls.tls_client_cert.as_ref()), given(tls.tls_client_key.as_ref())) {
+        (Some(certificate), Some(key)) => IdentitySource::Files { certificate: certificate.into(), key: key.into() },
         (Some(_), None) => return Err(FlagError::missing(&["tls-client-key"], pair)),
         (None, Some(_)) => return Err(FlagError::missing(&["tls-client-cert"], pair)),
-        (None, None) => {
-            return Err(FlagError::missing(&["tls-client-cert", "tls-client-key"], secret(&tls.tls_secret_name)));
-        }
+        (None, None) => IdentitySource::Secret(secret("tls-secret-name", &tls.tls_secret_name)?),
     };
     let root_ca = match given(tls.root_ca_path.as_ref()) {
-        _ if tls.insecure_tls => PathBuf::new(),
-        Some(path) => path.into(),
-        None => return Err(FlagError::missing(&["root-ca-path"], secret(&tls.root_ca_secret_name))),
+        _ if tls.insecure_tls => None,
+        Some(path) => Some(RootsSource::File(path.into())),
+        None => {
+            let name = secret("root-ca-secret-name", &tls.root_ca_secret_name)?;
+            Some(RootsSource::Secret { name, key: RootsKey::Copy })
+        }
     };
-    Ok(AgentTls { certificate, key, root_ca, verify: !tls.insecure_tls })
+    Ok(AgentTls { identity, root_ca })
+}
+
+fn secret(flag: &'static str, name: &str) -> Result<SecretName, FlagError> {
+    let name = name.trim();
+    SecretName::parse(name).map_err(|error| FlagError::not_allowed(flag, name, error))
 }
 
 fn redis(args: &Args) -> Result<RedisConfig, FlagError> {
@@ -292,17 +308,13 @@ fn redis(args: &Args) -> Result<RedisConfig, FlagError> {
         }
     };
 
-    let secret = redis.redis_tls_ca_secret_name.trim();
-    if redis.redis_tls_enabled && secret != usual.redis_tls_ca_secret_name && !secret.is_empty() {
-        return Err(FlagError::not_supported("redis-tls-ca-secret-name", secret));
-    }
     let tls = match given(redis.redis_tls_ca_path.as_ref()) {
         _ if !redis.redis_tls_enabled => RedisTls::Off,
         _ if redis.redis_tls_insecure => RedisTls::Insecure,
-        Some(path) => RedisTls::Verified(path.into()),
+        Some(path) => RedisTls::Verified(RootsSource::File(path.into())),
         None => {
-            let secret = format!("loading from Secret {:?} is not supported yet", usual.redis_tls_ca_secret_name);
-            return Err(FlagError::missing(&["redis-tls-ca-path"], secret));
+            let name = secret("redis-tls-ca-secret-name", &redis.redis_tls_ca_secret_name)?;
+            RedisTls::Verified(RootsSource::Secret { name, key: RootsKey::Beside })
         }
     };
 

@@ -12,11 +12,17 @@ use agent::{
     Agent,
     config::{AgentMode, AgentTls, Compression, KubeSource, RedisConfig, RedisTls},
 };
-use common::{config::TlsVersions, drain, redis::Credentials, tunnel::limits};
+use common::{
+    config::TlsVersions,
+    drain,
+    redis::Credentials,
+    tls::{IdentitySource, RootsSource},
+    tunnel::limits,
+};
 use principal::{
     Principal,
     agents::auth::CertificateRule,
-    config::{KubeDoorConfig, ListenAddress, Mapping, TlsPaths},
+    config::{KubeDoorConfig, ListenAddress, Mapping, ServerTls},
 };
 use tempfile::TempDir;
 
@@ -60,7 +66,8 @@ impl World {
         let ca = pki::Ca::new();
         let client_ca = pki::write(folder.path(), "ca.crt", &ca.pem());
         let (certificate, key) = ca.server().write(folder.path(), "server");
-        let tls = TlsPaths { certificate, key, client_ca };
+        let identity = IdentitySource::Files { certificate, key };
+        let tls = ServerTls { identity, client_ca: RootsSource::File(client_ca) };
         let mut config = principal::config::Config {
             // Not just any free port: a restart must find it free again.
             grpc_listen: ListenAddress { host: "127.0.0.1".into(), port: process::port() },
@@ -109,10 +116,28 @@ impl World {
         namespace: &str,
         change: impl FnOnce(&mut agent::config::Config),
     ) -> Attached {
+        let mut config = self.agent_config(name, namespace);
+        change(&mut config);
+        // Only now: who brings an API server along need not wait for the real one.
+        let kubeconfig = &mut config.kube.kubeconfig;
+        kubeconfig.get_or_insert_with(|| cluster::cluster().kubeconfig_path());
+        let (signal, watch) = drain::channel();
+        let agent = bound(async || Agent::start(config.clone(), &watch).await).await.expect("the agent starts");
+        let mut connected = agent.connected.clone();
+        eventually::soon(connected.wait_for(|connected| *connected)).await.expect("the agent runs");
+        Attached { agent, signal: Some(signal) }
+    }
+
+    /// The settings of an agent called `name`, but for its API server.
+    #[must_use]
+    pub fn agent_config(&self, name: &str, namespace: &str) -> agent::config::Config {
         let (certificate, key) = self.ca.client(name).write(self.folder.path(), &format!("agent-{name}"));
-        let mut config = agent::config::Config {
+        agent::config::Config {
             server: ("127.0.0.1".into(), self.principal.grpc.port()),
-            tls: AgentTls { certificate, key, root_ca: self.ca_path(), verify: true },
+            tls: AgentTls {
+                identity: IdentitySource::Files { certificate, key },
+                root_ca: Some(RootsSource::File(self.ca_path())),
+            },
             tls_versions: TlsVersions::TLS13,
             mode: AgentMode::Managed,
             namespace: namespace.into(),
@@ -139,16 +164,7 @@ impl World {
             ping_interval: limits::PING_INTERVAL,
             silence: limits::SILENCE,
             no_effect: Vec::new(),
-        };
-        change(&mut config);
-        // Only now: who brings an API server along need not wait for the real one.
-        let kubeconfig = &mut config.kube.kubeconfig;
-        kubeconfig.get_or_insert_with(|| cluster::cluster().kubeconfig_path());
-        let (signal, watch) = drain::channel();
-        let agent = bound(async || Agent::start(config.clone(), &watch).await).await.expect("the agent starts");
-        let mut connected = agent.connected.clone();
-        eventually::soon(connected.wait_for(|connected| *connected)).await.expect("the agent runs");
-        Attached { agent, signal: Some(signal) }
+        }
     }
 
     /// Ends the principal at once and starts it again on the same ports.

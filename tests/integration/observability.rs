@@ -200,6 +200,7 @@ async fn metrics_are_what_prometheus_reads_and_move() {
         ("argocd_agent_listen_connections_opened_total", &[("door", "grpc")], 1.0),
         ("argocd_agent_listen_connections_opened_total", &[("door", "kube")], 4.0),
         ("argocd_agent_listen_handshake_failures_total", &[("door", "kube"), ("reason", "tls")], 0.0),
+        ("argocd_agent_tls_reload_failures_total", &[("what", "grpc_client_ca")], 0.0),
     ] {
         assert_eq!(principal.get(name, labels), Some(value), "{name} {labels:?}");
     }
@@ -309,6 +310,7 @@ impl Samples {
                     "git_revision",
                     "purpose",
                     "decision",
+                    "what",
                 ];
                 assert!(known.contains(&key), "{line}: label {key}");
                 (key.to_owned(), value.to_owned())

@@ -7,7 +7,7 @@ use common::{
     auth::Secret,
     config::TlsVersions,
     redis::{ConnectError, Credentials, Endpoint, Login, LoginError, Stream, login, select},
-    tls::{Pem, Roots, Verification, client_config},
+    tls::{ClientParts, Materials, Pem, Roots, RootsSource, Verification, What, client_config},
 };
 use harness::{pki::Ca, process, redis::Redis};
 use rustls::ClientConfig;
@@ -43,7 +43,7 @@ impl Secured {
     }
 
     fn endpoint(&self, host: &str, verification: Verification) -> Endpoint {
-        Endpoint::parse(&format!("{host}:{}", self.port), Some(tls(verification))).unwrap()
+        Endpoint::parse(&format!("{host}:{}", self.port), Some(tls(verification).into())).unwrap()
     }
 }
 
@@ -149,7 +149,28 @@ async fn within_tls_the_certificate_has_to_be_good_for_the_host() {
 async fn tls_where_none_is_spoken_fails_in_time() {
     let redis = Redis::start(&[]).await;
     let tls = tls(Verification::Insecure);
-    let error = Endpoint::parse(&redis.address().to_string(), Some(tls)).unwrap().connect().await.unwrap_err();
+    let error = Endpoint::parse(&redis.address().to_string(), Some(tls.into())).unwrap().connect().await.unwrap_err();
     // Redis waits for the end of what it takes for a line.
     assert!(matches!(error, ConnectError::Timeout | ConnectError::Tls(_)), "{}", Report(&error));
+}
+
+#[tokio::test]
+async fn an_authority_that_changes_counts_for_the_next_connection() {
+    let redis = Secured::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = harness::pki::write(folder.path(), "ca.crt", &Ca::new().pem());
+    let (_signal, watch) = common::drain::channel();
+    let materials = Materials::new(None, &mut prometheus_client::registry::Registry::default(), watch);
+    let source = RootsSource::File(bundle.clone());
+    let roots = Some((What::RedisCa, &source));
+    let parts = ClientParts { identity: None, roots, versions: TlsVersions::TLS13, alpn: &[] };
+    let tls = materials.client(parts).await.unwrap();
+    let endpoint = Endpoint::parse(&format!("localhost:{}", redis.port), Some(tls)).unwrap();
+    assert!(matches!(endpoint.connect().await, Err(ConnectError::Tls(_))));
+    std::fs::write(&bundle, redis.ca.pem()).unwrap();
+    let mut first = harness::eventually("the right one counts", async || endpoint.connect().await.ok()).await;
+    std::fs::write(&bundle, Ca::new().pem()).unwrap();
+    harness::eventually("another one counts", async || endpoint.connect().await.is_err().then_some(())).await;
+    // What stands is not asked again.
+    assert_eq!(said(&mut first, "PING\r\n").await, "+PONG\r\n");
 }

@@ -1,5 +1,8 @@
 use clap::{ArgAction, Args as _, Command};
-use common::config::{TlsVersion, command::go_style};
+use common::{
+    config::{TlsVersion, command::go_style},
+    tls::InvalidSecretName,
+};
 
 use super::*;
 use crate::args::{Later, NoEffect};
@@ -71,10 +74,8 @@ fn the_defaults_are_those_of_the_design() {
         Config {
             server: ("principal.example.com".into(), 443),
             tls: AgentTls {
-                certificate: "/tls/tls.crt".into(),
-                key: "/tls/tls.key".into(),
-                root_ca: "/tls/ca.crt".into(),
-                verify: true,
+                identity: IdentitySource::Files { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into() },
+                root_ca: Some(RootsSource::File("/tls/ca.crt".into())),
             },
             tls_versions: TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 },
             mode: AgentMode::Autonomous,
@@ -106,15 +107,13 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn the_shipped_parameters_start_it_once_paths_and_mtls_are_given() {
+fn the_shipped_parameters_start_it_once_mtls_is_given() {
     assert_eq!(line(&SHIPPED), "--creds=userpass:/app/config/creds/userpass.creds is not supported yet");
     let mtls = [&SHIPPED[..], &["--creds=mtls:any"]].concat();
-    assert_eq!(
-        line(&mtls),
-        "--tls-client-cert and --tls-client-key are not given: \
-         loading from Secret \"argocd-agent-client-tls\" is not supported yet"
-    );
-    let config = config(&[&LEAST[..], &mtls].concat()).unwrap();
+    let config = config(&mtls).unwrap();
+    assert_eq!(config.tls.identity, IdentitySource::Secret(secret_name("argocd-agent-client-tls")));
+    assert_eq!(config.tls.root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
+    assert!(config.loads_secrets());
     assert_eq!(config.redis.credentials, given_login(None, "secret"));
     assert_eq!(config.redis.tls, RedisTls::Off);
     assert_eq!(config.no_effect, Vec::<&str>::new());
@@ -173,7 +172,7 @@ fn redis_is_where_and_as_it_is_said_to_be() {
     ]);
     assert_eq!((config.address.as_str(), config.database, config.key_prefix.as_str()), ("[::1]:6380", 3, "p-"));
     assert_eq!(config.compression, Compression::None);
-    assert_eq!(config.tls, RedisTls::Verified("/ca".into()));
+    assert_eq!(config.tls, RedisTls::Verified(RootsSource::File("/ca".into())));
     assert_eq!(config.credentials, Credentials::Directory("/creds".into()));
 
     let tls = |flag| redis(&["--redis-tls-enabled", "--redis-tls-insecure", flag]).tls;
@@ -206,13 +205,8 @@ fn what_is_said_of_redis_has_to_fit_together() {
             format!(r#"--redis-creds-dir-path: "/c" is not allowed: {login}"#),
         ),
         (
-            &["--redis-tls-enabled"],
-            r#"--redis-tls-ca-path is not given: loading from Secret "argocd-redis-tls" is not supported yet"#
-                .to_owned(),
-        ),
-        (
-            &["--redis-tls-enabled", "--redis-tls-ca-path=/ca", "--redis-tls-ca-secret-name=other"],
-            "--redis-tls-ca-secret-name=other is not supported yet".to_owned(),
+            &["--redis-tls-enabled", "--redis-tls-ca-secret-name=A"],
+            format!(r#"--redis-tls-ca-secret-name: "A" is not allowed: {InvalidSecretName}"#),
         ),
     ] {
         assert_eq!(line_with(flags), expected);
@@ -242,7 +236,7 @@ fn pings_stay_often_enough_to_tell_a_quiet_peer_from_a_dead_one() {
 #[test]
 fn without_verification_no_ca_is_needed() {
     let config = config(&["--server-address=::1", "--insecure-tls", LEAST[1], LEAST[2]]).unwrap();
-    assert_eq!((config.tls.verify, config.tls.root_ca), (false, PathBuf::new()));
+    assert_eq!(config.tls.root_ca, None);
 }
 
 #[test]
@@ -272,10 +266,6 @@ fn what_is_missing_or_not_allowed_is_named_in_one_line() {
     let pair = "--tls-client-cert and --tls-client-key go together";
     assert_eq!(line(&without("-key")), format!("--tls-client-key is not given: {pair}"));
     assert_eq!(line(&without("-cert")), format!("--tls-client-cert is not given: {pair}"));
-    assert_eq!(
-        line(&without("--root-ca-path")),
-        r#"--root-ca-path is not given: loading from Secret "argocd-agent-ca" is not supported yet"#
-    );
     for (flag, expected) in [
         ("--namespace=", r#"--namespace: "" is not allowed: must be a DNS-1123 label"#),
         ("--creds=mtls", r#"--creds: "mtls" is not allowed: must be mtls:any"#),
@@ -317,4 +307,31 @@ fn every_flag_without_effect_is_told_once_it_is_set() {
         };
         assert_eq!(with(&[&format!("--{flag}={value}")]).unwrap().no_effect, [flag]);
     }
+}
+
+#[test]
+fn what_has_no_path_comes_from_a_secret() {
+    let without = |names: &[&str]| {
+        LEAST.into_iter().filter(|flag| !names.iter().any(|name| flag.contains(name))).collect::<Vec<_>>()
+    };
+    assert!(!with(&[]).unwrap().loads_secrets());
+    let ca = config(&without(&["--root-ca-path"])).unwrap();
+    assert_eq!(ca.tls.root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
+    let both = [&without(&["--tls-client"])[..], &["--tls-secret-name= mine "]].concat();
+    assert_eq!(config(&both).unwrap().tls.identity, IdentitySource::Secret(secret_name("mine")));
+    assert_eq!(with(&["--insecure-tls", "--root-ca-path="]).unwrap().tls.root_ca, None);
+    let redis = |flags: &[&str]| with(&[&["--redis-tls-enabled"], flags].concat()).unwrap().redis.tls;
+    assert_eq!(redis(&[]), RedisTls::Verified(in_secret("argocd-redis-tls", RootsKey::Beside)));
+    let path_wins = redis(&["--redis-tls-ca-path=/ca", "--redis-tls-ca-secret-name=other"]);
+    assert_eq!(path_wins, RedisTls::Verified(RootsSource::File("/ca".into())));
+    let no_name = [&without(&["--tls-client"])[..], &["--tls-secret-name="]].concat();
+    assert_eq!(line(&no_name), format!(r#"--tls-secret-name: "" is not allowed: {InvalidSecretName}"#));
+}
+
+fn secret_name(name: &str) -> SecretName {
+    SecretName::parse(name).unwrap()
+}
+
+fn in_secret(name: &str, key: RootsKey) -> RootsSource {
+    RootsSource::Secret { name: secret_name(name), key }
 }

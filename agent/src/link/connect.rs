@@ -6,11 +6,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS};
+use arc_swap::ArcSwap;
+use common::{
+    tls::ClientTls,
+    tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS},
+};
 use futures_util::future::BoxFuture;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -22,15 +26,22 @@ use tokio_rustls::TlsConnector;
 pub trait Connect: Send + Sync + fmt::Debug + 'static {
     /// Connects; the returned driver must run for the connection to do anything.
     fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>>;
+
+    /// Resolves when we would be somebody else to the principal, or know it by something else, than with the connection
+    /// that was made last: then a session is to be had over a new one.
+    fn outdated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Knows where the principal is and how to trust it.
-#[derive(Clone)]
 pub struct Connector {
     host: String,
     port: u16,
     name: ServerName<'static>,
-    tls: TlsConnector,
+    tls: ClientTls,
+    /// What the last connection had.
+    used: ArcSwap<ClientConfig>,
     stream_window: u32,
 }
 
@@ -71,14 +82,10 @@ impl Connector {
     ///
     /// # Errors
     /// When `host` can be no name of a certificate.
-    pub fn new(
-        host: String,
-        port: u16,
-        tls: Arc<rustls::ClientConfig>,
-        stream_window: u32,
-    ) -> Result<Self, ConnectError> {
+    pub fn new(host: String, port: u16, tls: ClientTls, stream_window: u32) -> Result<Self, ConnectError> {
         let name = ServerName::try_from(host.clone()).map_err(|_invalid| ConnectError::Name(host.clone()))?;
-        Ok(Self { host, port, name, tls: tls.into(), stream_window })
+        let used = ArcSwap::new(tls.current());
+        Ok(Self { host, port, name, tls, used, stream_window })
     }
 
     async fn dial(&self) -> Result<(Grpc, Driver), ConnectError> {
@@ -87,7 +94,9 @@ impl Connector {
         let tcp = tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting" })?;
         let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
         let tcp = tcp.map_err(|error| ConnectError::Tcp(self.host.clone(), self.port, error))?;
-        let tls = timeout(HANDSHAKE, self.tls.connect(self.name.clone(), tcp)).await;
+        let config = self.tls.current();
+        self.used.store(Arc::clone(&config));
+        let tls = timeout(HANDSHAKE, TlsConnector::from(config).connect(self.name.clone(), tcp)).await;
         let tls = tls.map_err(|_elapsed| ConnectError::Timeout { step: "the TLS handshake" })?;
         let tls = tls.map_err(|error| ConnectError::Tls(self.host.clone(), error))?;
         http2(tls, self.stream_window).await
@@ -97,6 +106,13 @@ impl Connector {
 impl Connect for Connector {
     fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
         Box::pin(self.dial())
+    }
+
+    fn outdated(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let used = self.used.load_full();
+            self.tls.other_than(&used).await;
+        })
     }
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use common::{Report, drain, tunnel::event::GoAwayReason};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tracing::{info, info_span, warn};
 
 use super::{
@@ -14,6 +17,9 @@ use super::{
     session::{Left, Session},
 };
 use crate::dispatch::Dispatch;
+
+/// Told when a session takes no new pipes any more.
+type WhenLeft = oneshot::Receiver<Left>;
 
 /// The link; [`Link::run`] keeps it up.
 #[derive(Debug)]
@@ -66,17 +72,14 @@ impl Link {
                 () = drain.draining() => return,
             };
             let wait = match attempt {
-                Ok(left) => {
-                    let since = Instant::now();
+                Ok(session) => {
                     self.set_connected(true);
-                    let left = tokio::select! {
-                        left = left => left.unwrap_or_else(|_| Left::Ended("the session's task ended".to_owned())),
-                        () = drain.draining() => {
-                            self.set_connected(false);
-                            return;
-                        }
+                    let held = tokio::select! {
+                        held = self.hold(session, &drain) => Some(held),
+                        () = drain.draining() => None,
                     };
                     self.set_connected(false);
+                    let Some((left, since)) = held else { return };
                     match left {
                         Left::GoAway(GoAwayReason::Replaced) => {
                             warn!("another agent of the same name took over: is the certificate used twice?");
@@ -98,8 +101,56 @@ impl Link {
         }
     }
 
+    /// Waits until there is no session any more, and tells since when there had been the last one. A session whose
+    /// certificate is outdated is replaced by one that has the new certificate.
+    async fn hold(&self, mut session: WhenLeft, drain: &drain::Watch) -> (Left, Instant) {
+        let mut since = Instant::now();
+        loop {
+            tokio::select! {
+                left = &mut session => return (reason(left), since),
+                () = self.connector.outdated() => {}
+            }
+            info!("certificate or authorities have changed, attaching anew");
+            match self.renew(&mut session, drain).await {
+                Ok(renewed) => (session, since) = (renewed, Instant::now()),
+                Err(left) => return (left, since),
+            }
+        }
+    }
+
+    /// Attaches beside a session, which goes on until then: the principal uses the new one as soon as it is attached, and
+    /// the old one ends after its last exchange. Fails when the old one is left before there is a new one.
+    async fn renew(&self, session: &mut WhenLeft, drain: &drain::Watch) -> Result<WhenLeft, Left> {
+        let mut backoff = Backoff::default();
+        loop {
+            let attempt = self.attach(drain);
+            tokio::pin!(attempt);
+            let (attempt, replaced) = tokio::select! {
+                attempt = &mut attempt => (attempt, None),
+                left = &mut *session => match reason(left) {
+                    // Most likely by ourselves: the principal tells the old session before it welcomes the new one.
+                    replaced @ Left::GoAway(GoAwayReason::Replaced) => (attempt.await, Some(replaced)),
+                    left => return Err(left),
+                },
+            };
+            let error = match attempt {
+                Ok(renewed) => return Ok(renewed),
+                Err(error) => error,
+            };
+            let wait = backoff.fail();
+            warn!(error = %error, retry_millis = wait.as_millis(), "cannot attach with what has changed");
+            if let Some(left) = replaced {
+                return Err(left);
+            }
+            tokio::select! {
+                left = &mut *session => return Err(reason(left)),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
     /// One attempt; the session then runs in a task of its own.
-    async fn attach(&self, drain: &drain::Watch) -> Result<tokio::sync::oneshot::Receiver<Left>, String> {
+    async fn attach(&self, drain: &drain::Watch) -> Result<WhenLeft, String> {
         self.metrics.attempts.inc();
         let (grpc, mut driver) = self.connector.connect().await.map_err(|error| Report(&error).to_string())?;
         let mut attached = tokio::select! {
@@ -126,4 +177,8 @@ impl Link {
         self.metrics.connected.set(connected.into());
         self.connected.send_replace(connected);
     }
+}
+
+fn reason(left: Result<Left, oneshot::error::RecvError>) -> Left {
+    left.unwrap_or_else(|_| Left::Ended("the session's task ended".to_owned()))
 }

@@ -35,6 +35,8 @@ pub(super) struct Session {
     aborts: HashMap<PipeId, AbortHandle>,
     /// Told once when this session takes no new pipes any more.
     left: Option<oneshot::Sender<Left>>,
+    /// When another session took over: what was meant for this one by then has come.
+    replaced_by: Option<Instant>,
 }
 
 /// Why a session takes no new pipes any more.
@@ -59,7 +61,21 @@ impl Session {
         let (left, when_left) = oneshot::channel();
         let (pipes, aborts) = (JoinSet::new(), HashMap::new());
         let finish = drain::channel();
-        (Self { attached, driver, dispatch, drain, metrics, finish, pipes, aborts, left: Some(left) }, when_left)
+        (
+            Self {
+                attached,
+                driver,
+                dispatch,
+                drain,
+                metrics,
+                finish,
+                pipes,
+                aborts,
+                left: Some(left),
+                replaced_by: None,
+            },
+            when_left,
+        )
     }
 
     /// Runs until the connection ends, or until the last pipe has ended after a good-bye of either side.
@@ -109,7 +125,11 @@ impl Session {
                     heard_by = None;
                     self.finish.0.begin();
                 }
-                () = std::future::ready(()), if leaving && self.pipes.is_empty() => {
+                () = sleep_until(self.replaced_by), if self.replaced_by.is_some() => {
+                    self.replaced_by = None;
+                    self.finish.0.begin();
+                }
+                () = std::future::ready(()), if leaving && self.pipes.is_empty() && self.replaced_by.is_none() => {
                     break "left after the last pipe".to_owned();
                 }
             }
@@ -143,8 +163,9 @@ impl Session {
             PrincipalEvent::GoAway(reason) => {
                 info!(?reason, "the principal asks for no new pipes");
                 if reason == GoAwayReason::Replaced {
-                    // It uses the newer session's pipes from here on.
-                    self.finish.0.begin();
+                    // It uses the newer session's pipes from here on, but for a request that was on its way to one of
+                    // these: a pipe that is closed just then breaks it.
+                    self.replaced_by = Some(now + GOOD_BYE);
                 }
                 self.leave(Left::GoAway(reason));
             }
@@ -214,5 +235,5 @@ async fn sleep_until(when: Option<Instant>) {
     }
 }
 
-/// How long the principal's answer to a good-bye is waited for.
+/// How long the principal's answer to a good-bye is waited for, and what it had begun before its own.
 const GOOD_BYE: Duration = Duration::from_secs(1);

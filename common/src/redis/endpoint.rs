@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::Stream;
+use crate::tls::ClientTls;
 
 /// A Redis that can be dialled. Cheap to clone.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ struct Inner {
 }
 
 struct Tls {
-    connector: TlsConnector,
+    config: ClientTls,
     /// What its certificate has to be for.
     name: ServerName<'static>,
 }
@@ -54,11 +55,11 @@ pub enum ConnectError {
 
 impl Endpoint {
     /// Reads `host:port`, where the host is a name, an IPv4 address, or an IPv6 address in brackets. With `tls` its
-    /// certificate is to be for that host.
+    /// certificate is to be for that host; each connection has what `tls` is when it is made.
     ///
     /// # Errors
     /// When it is none.
-    pub fn parse(address: &str, tls: Option<Arc<ClientConfig>>) -> Result<Self, EndpointError> {
+    pub fn parse(address: &str, tls: Option<ClientTls>) -> Result<Self, EndpointError> {
         let (host, port) = address.trim().rsplit_once(':').ok_or(EndpointError)?;
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse::<u16>().ok().filter(|port| digits && *port > 0).ok_or(EndpointError)?;
@@ -69,7 +70,7 @@ impl Endpoint {
             None => ServerName::try_from(host).map_err(|_| EndpointError)?.to_owned(),
         };
         let host = host.trim_matches(['[', ']']).to_owned();
-        let tls = tls.map(|config| Tls { connector: config.into(), name });
+        let tls = tls.map(|config| Tls { config, name });
         Ok(Self(Arc::new(Inner { host, port, tls })))
     }
 
@@ -89,7 +90,8 @@ impl Endpoint {
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(ConnectError::Tcp)?;
         prepare(&tcp).map_err(ConnectError::Tcp)?;
         let Some(tls) = tls else { return Ok(Stream::Plain(tcp)) };
-        let stream = tls.connector.connect(tls.name.clone(), tcp).await.map_err(ConnectError::Tls)?;
+        let connector = TlsConnector::from(tls.config.current());
+        let stream = connector.connect(tls.name.clone(), tcp).await.map_err(ConnectError::Tls)?;
         Ok(Stream::Tls(Box::new(stream)))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Identity`] always holds a key that belongs to its certificate, and [`Roots`] are never empty.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 use rustls::{
     Error, InconsistentKeys, RootCertStore,
@@ -13,93 +13,27 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::provider;
+use super::{MaterialError, Validity, provider};
 
 /// PEM text, and the name under which the operator knows it.
 #[derive(Clone)]
 pub struct Pem {
-    name: String,
-    text: Vec<u8>,
+    pub(super) name: String,
+    pub(super) text: Vec<u8>,
 }
 
 /// A certificate chain, leaf first, with the leaf's private key.
 #[derive(Debug, Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
+    validity: Option<Validity>,
 }
 
 /// The certificates of the authorities whose word counts.
 #[derive(Debug, Clone)]
 pub struct Roots {
     store: Arc<RootCertStore>,
-}
-
-/// What is wrong with a PEM text.
-#[derive(Debug, thiserror::Error)]
-pub enum MaterialError {
-    /// It cannot be read.
-    #[error("cannot read {name}")]
-    Read {
-        /// The file's path.
-        name: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It is no PEM.
-    #[error("{name} is not valid PEM: {problem}")]
-    Pem {
-        /// Which text.
-        name: String,
-        /// What a reader can look for; the bytes themselves may be a key and are not repeated.
-        problem: &'static str,
-    },
-    /// It holds no certificate.
-    #[error("no certificate in {name}")]
-    NoCertificate {
-        /// Which text.
-        name: String,
-    },
-    /// One of its certificates cannot be used.
-    #[error("certificate {number} in {name} cannot be used")]
-    BadCertificate {
-        /// Which text.
-        name: String,
-        /// Which certificate in it, counted from 1.
-        number: usize,
-        /// Why.
-        #[source]
-        source: Error,
-    },
-    /// It holds no private key.
-    #[error("no private key in {name}")]
-    NoKey {
-        /// Which text.
-        name: String,
-    },
-    /// Its private key is protected by a passphrase.
-    #[error("the private key in {name} is encrypted, which is not supported")]
-    EncryptedKey {
-        /// Which text.
-        name: String,
-    },
-    /// Its private key cannot be used.
-    #[error("the private key in {name} cannot be used")]
-    BadKey {
-        /// Which text.
-        name: String,
-        /// Why.
-        #[source]
-        source: Error,
-    },
-    /// Key and certificate are not a pair.
-    #[error("the private key in {key} does not belong to the first certificate in {certificate}")]
-    KeyMismatch {
-        /// Where the key is.
-        key: String,
-        /// Where the certificate is.
-        certificate: String,
-    },
+    validity: Option<Validity>,
 }
 
 // === impl Pem ===
@@ -117,8 +51,12 @@ impl Pem {
     /// When it cannot be read.
     pub fn read(path: &Path) -> Result<Self, MaterialError> {
         let name = path.display().to_string();
-        match fs::read(path) {
-            Ok(text) => Ok(Self { name, text }),
+        let mut text = Vec::new();
+        // One more than there may be, to see that there are.
+        let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+        match read {
+            Ok(_) if text.len() as u64 > LARGEST => Err(MaterialError::TooLarge { name, most: LARGEST }),
+            Ok(_) => Ok(Self { name, text }),
             Err(source) => Err(MaterialError::Read { name, source }),
         }
     }
@@ -178,6 +116,7 @@ impl Identity {
     /// When there is no certificate or no key, or they cannot be used, or are not a pair.
     pub fn from_pem(certificate: &Pem, key: &Pem) -> Result<Self, MaterialError> {
         let chain = certificate.certificates()?;
+        let validity = chain.first().and_then(|leaf| Validity::of(leaf));
         let signer = provider()
             .key_provider
             .load_private_key(key.key()?)
@@ -186,7 +125,7 @@ impl Identity {
         match certified.keys_match() {
             // "Unknown" is a key whose public half cannot be told, as in a hardware module.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-                Ok(Self { certified: Arc::new(certified) })
+                Ok(Self { certified: Arc::new(certified), validity })
             }
             Err(Error::InconsistentKeys(_)) => {
                 Err(MaterialError::KeyMismatch { key: key.name.clone(), certificate: certificate.name.clone() })
@@ -199,6 +138,12 @@ impl Identity {
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
+    }
+
+    /// When the leaf is valid, if that can be told.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
     }
 
     pub(super) fn into_resolver(self) -> Arc<SingleCertAndKey> {
@@ -224,14 +169,16 @@ impl Roots {
     /// without a word.
     pub fn from_pem(bundle: &Pem) -> Result<Self, MaterialError> {
         let mut store = RootCertStore::empty();
+        let mut validity = None;
         for (index, certificate) in bundle.certificates()?.into_iter().enumerate() {
+            validity = Validity::longest(validity, Validity::of(&certificate));
             store.add(certificate).map_err(|source| MaterialError::BadCertificate {
                 name: bundle.name.clone(),
                 number: index + 1,
                 source,
             })?;
         }
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), validity })
     }
 
     /// The certificates as rustls takes them.
@@ -239,7 +186,17 @@ impl Roots {
     pub fn store(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.store)
     }
+
+    /// When the last of the authorities is valid, if that can be told: while a bundle holds an old one and a new one, the
+    /// new one counts.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
 }
+
+/// As much as a Secret holds; a bundle of all public authorities is a quarter of it.
+const LARGEST: u64 = 1 << 20;
 
 /// RFC 7468 section 11; the older "Proc-Type: 4,ENCRYPTED" form stands between the same lines as a plain key.
 const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";

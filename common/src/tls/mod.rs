@@ -2,20 +2,36 @@
 //!
 //! Sessions are never resumed: a resumed session carries over the certificates of the first one without asking the
 //! verifier again, so a client that was shut out in between would get in.
+//!
+//! Where certificates come from is in `source`; `reload` keeps configurations as their sources are.
 
 mod client;
+mod error;
+mod files;
+mod keeper;
 mod material;
+mod metrics;
+mod reload;
+mod secrets;
 mod server;
+mod source;
 #[cfg(test)]
 mod tests;
+mod validity;
 
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
 
 pub use client::{Verification, client_config};
-pub use material::{Identity, MaterialError, Pem, Roots};
+pub use error::{LoadError, MaterialError};
+pub use material::{Identity, Pem, Roots};
+pub use metrics::What;
+pub use reload::{AskClients, ClientParts, ClientTls, Materials, ServerParts};
+pub use secrets::{SecretError, Secrets};
 pub use server::{ClientAuth, server_config};
+pub use source::{IdentitySource, InvalidSecretName, RootsKey, RootsSource, SecretName};
+pub use validity::Validity;
 
 /// Why no TLS configuration can be made of what was given.
 #[derive(Debug, thiserror::Error)]

@@ -33,7 +33,7 @@ pub(crate) struct ResourceProxy {
     #[arg(long, env = "ARGOCD_PRINCIPAL_RESOURCE_PROXY_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub(crate) resource_proxy_timeout: Duration,
 
-    /// Secret with certificate and key; not read yet: give the paths
+    /// Secret with certificate and key, where their paths are not given
     #[arg(
         long,
         env = "ARGOCD_PRINCIPAL_RESOURCE_PROXY_SECRET_NAME",
@@ -42,7 +42,7 @@ pub(crate) struct ResourceProxy {
     )]
     pub(crate) resource_proxy_secret_name: String,
 
-    /// Secret with the CA certificate; not read yet: give the path
+    /// Secret with the CA certificate, where its path is not given
     #[arg(
         long,
         env = "ARGOCD_PRINCIPAL_RESOURCE_PROXY_CA_SECRET_NAME",
@@ -99,7 +99,7 @@ pub(crate) struct RedisProxy {
     #[arg(long, env = "ARGOCD_PRINCIPAL_REDIS_TLS_INSECURE")]
     pub(crate) redis_tls_insecure: bool,
 
-    /// Secret with certificate and key; not read yet: give the paths
+    /// Secret with certificate and key, where their paths are not given
     #[arg(
         long,
         env = "ARGOCD_PRINCIPAL_REDIS_PROXY_SERVER_TLS_SECRET_NAME",
@@ -108,7 +108,7 @@ pub(crate) struct RedisProxy {
     )]
     pub(crate) redis_proxy_server_tls_secret_name: String,
 
-    /// Secret with the CA certificate for the principal's Redis; not read yet: give the path
+    /// Secret with the CA certificate for the principal's Redis, where its path is not given
     #[arg(long, env = "ARGOCD_PRINCIPAL_REDIS_CA_SECRET_NAME", value_name = "SECRET", default_value = REDIS_CA_SECRET)]
     pub(crate) redis_ca_secret_name: String,
 

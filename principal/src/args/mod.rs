@@ -106,7 +106,7 @@ pub(crate) struct Tls {
     #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_MAX_VERSION", value_name = "VERSION", value_parser = ["tls1.1", "tls1.2", "tls1.3"])]
     pub(crate) tls_max_version: Option<String>,
 
-    /// Secret with certificate and key; not read yet: give --tls-cert and --tls-key
+    /// Secret with certificate and key, where --tls-cert and --tls-key are not given
     #[arg(
         long,
         env = "ARGOCD_PRINCIPAL_TLS_SECRET_NAME",
@@ -115,7 +115,7 @@ pub(crate) struct Tls {
     )]
     pub(crate) tls_secret_name: String,
 
-    /// Secret with the CA certificate; not read yet: give --root-ca-path
+    /// Secret with the CA certificate, where --root-ca-path is not given
     #[arg(
         long,
         env = "ARGOCD_PRINCIPAL_TLS_SERVER_ROOT_CA_SECRET_NAME",

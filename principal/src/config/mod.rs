@@ -4,6 +4,7 @@
 //! line for the operator.
 
 mod redis;
+mod tls;
 
 use std::{
     fmt,
@@ -18,10 +19,11 @@ use common::{
         FlagError, TlsVersions,
         values::{given, items},
     },
+    tls::{IdentitySource, RootsSource},
     tunnel::limits,
 };
 
-pub use self::redis::{KeyPairPaths, RedisConfig, RedisDoorConfig, RedisTls};
+pub use self::redis::{RedisConfig, RedisDoorConfig, RedisTls};
 use crate::{agents::auth::CertificateRule, args::Args};
 
 /// The settings of a principal.
@@ -30,7 +32,7 @@ pub struct Config {
     /// Where agents attach.
     pub grpc_listen: ListenAddress,
     /// Who the principal is for agents, and whose agents it takes.
-    pub grpc_tls: TlsPaths,
+    pub grpc_tls: ServerTls,
     /// The TLS versions that agents may speak.
     pub tls_versions: TlsVersions,
     /// How an agent's certificate names it.
@@ -76,15 +78,13 @@ pub struct ListenAddress {
     pub port: u16,
 }
 
-/// Where the parts of a server's TLS identity are, all PEM.
+/// Where the parts of a server's TLS are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsPaths {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key of the chain's first certificate.
-    pub key: PathBuf,
+pub struct ServerTls {
+    /// Its certificate chain and key.
+    pub identity: IdentitySource,
     /// The CA certificates that clients' certificates are verified with.
-    pub client_ca: PathBuf,
+    pub client_ca: RootsSource,
 }
 
 /// The settings of the Kubernetes door.
@@ -93,7 +93,7 @@ pub struct KubeDoorConfig {
     /// Where callers connect.
     pub listen: SocketAddr,
     /// Who the door is for callers, and whose callers it takes.
-    pub tls: TlsPaths,
+    pub tls: ServerTls,
     /// The time until the headers of a response.
     pub response_timeout: Duration,
 }
@@ -129,20 +129,22 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, FlagError> {
         refuse_later_work(&args)?;
         let namespace = namespace(&args)?;
+        let kube = kube(&args);
+        let reader = tls::Reader { reads_secrets: kube.is_some() };
         Ok(Self {
             grpc_listen: ListenAddress {
                 host: given(args.listener.listen_host.as_ref()).unwrap_or_default().to_owned(),
                 port: args.listener.listen_port,
             },
             auth: auth(&args, &namespace)?,
-            grpc_tls: grpc_tls(&args)?,
-            kube_door: kube_door(&args)?,
-            redis_door: redis::redis_door(&args)?,
+            grpc_tls: tls::grpc(&args, reader)?,
+            kube_door: kube_door(&args, reader)?,
+            redis_door: redis::redis_door(&args, reader)?,
             mapping: match args.control_plane.destination_based_mapping {
                 true => Mapping::Destination,
                 false => Mapping::Namespace,
             },
-            kube: kube(&args),
+            kube,
             namespace,
             metrics_port: Some(args.listener.metrics_port).filter(|port| *port != 0),
             healthz_port: Some(args.listener.healthz_port),
@@ -160,6 +162,22 @@ impl TryFrom<Args> for Config {
                 given(args.tls.tls_max_version.as_ref()),
             )?,
         })
+    }
+}
+
+impl Config {
+    /// Whether anything comes from a Secret.
+    pub(crate) fn loads_secrets(&self) -> bool {
+        let servers = self.kube_door.iter().map(|door| &door.tls).chain([&self.grpc_tls]);
+        let redis = self.redis_door.as_ref();
+        let identities = servers.clone().map(|tls| &tls.identity).chain(redis.and_then(|door| door.tls.as_ref()));
+        let redis_ca = redis.and_then(|door| match &door.redis.tls {
+            Some(RedisTls::Verified { ca }) => Some(ca),
+            Some(RedisTls::Insecure) | None => None,
+        });
+        let mut roots = servers.map(|tls| &tls.client_ca).chain(redis_ca);
+        identities.into_iter().any(|identity| matches!(identity, IdentitySource::Secret(_)))
+            || roots.any(|roots| matches!(roots, RootsSource::Secret { .. }))
     }
 }
 
@@ -234,45 +252,14 @@ fn auth(args: &Args, namespace: &str) -> Result<CertificateRule, FlagError> {
         .map_err(|error| FlagError::not_allowed("auth", text, error))
 }
 
-fn grpc_tls(args: &Args) -> Result<TlsPaths, FlagError> {
-    let tls = &args.tls;
-    let secret = |name: &str| format!("loading from Secret {name:?} is not supported yet");
-    let pair = "--tls-cert and --tls-key go together";
-    let (certificate, key) = match (given(tls.tls_cert.as_ref()), given(tls.tls_key.as_ref())) {
-        (Some(certificate), Some(key)) => (certificate, key),
-        (Some(_), None) => return Err(FlagError::missing(&["tls-key"], pair)),
-        (None, Some(_)) => return Err(FlagError::missing(&["tls-cert"], pair)),
-        (None, None) => return Err(FlagError::missing(&["tls-cert", "tls-key"], secret(&tls.tls_secret_name))),
-    };
-    let client_ca = given(tls.root_ca_path.as_ref())
-        .ok_or_else(|| FlagError::missing(&["root-ca-path"], secret(&tls.tls_ca_secret_name)))?;
-    Ok(TlsPaths { certificate: certificate.into(), key: key.into(), client_ca: client_ca.into() })
-}
-
-fn kube_door(args: &Args) -> Result<Option<KubeDoorConfig>, FlagError> {
+fn kube_door(args: &Args, reader: tls::Reader) -> Result<Option<KubeDoorConfig>, FlagError> {
     let proxy = &args.resource_proxy;
     if !proxy.enable_resource_proxy {
         return Ok(None);
     }
-    // All or none, as upstream: with some missing it would read all three from Secrets.
-    let paths = (
-        given(proxy.resource_proxy_cert_path.as_ref()),
-        given(proxy.resource_proxy_key_path.as_ref()),
-        given(proxy.resource_proxy_ca_path.as_ref()),
-    );
-    let (Some(certificate), Some(key), Some(client_ca)) = paths else {
-        let (tls, ca) = (&proxy.resource_proxy_secret_name, &proxy.resource_proxy_ca_secret_name);
-        return Err(FlagError::missing(
-            &["resource-proxy-cert-path", "resource-proxy-key-path", "resource-proxy-ca-path"],
-            format!(
-                "loading from Secrets {tls:?} and {ca:?} is not supported yet \
-                 (--enable-resource-proxy=false does without all three)"
-            ),
-        ));
-    };
     Ok(Some(KubeDoorConfig {
         listen: proxy.resource_proxy_listen,
-        tls: TlsPaths { certificate: certificate.into(), key: key.into(), client_ca: client_ca.into() },
+        tls: tls::kube_door(proxy, reader)?,
         response_timeout: proxy.resource_proxy_timeout,
     }))
 }

@@ -1,12 +1,14 @@
 //! What the Redis door needs.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use common::{
     config::{FlagError, values::given},
     redis::{Credentials, Endpoint, Login},
+    tls::{IdentitySource, RootsKey, RootsSource},
 };
 
+use super::tls::{PairFlags, Reader};
 use crate::args::{Args, REDIS_CA_SECRET, RedisProxy};
 
 /// The settings of the Redis door.
@@ -15,22 +17,13 @@ pub struct RedisDoorConfig {
     /// Where callers connect.
     pub listen: SocketAddr,
     /// Who the door is for callers; `None` where it speaks plain TCP.
-    pub tls: Option<KeyPairPaths>,
+    pub tls: Option<IdentitySource>,
     /// The principal's own Redis.
     pub redis: RedisConfig,
     /// The longest argument of a command, in bytes.
     pub max_bulk: u64,
     /// The most arguments of a command.
     pub max_args: u32,
-}
-
-/// Where the parts of an identity are, both PEM. Nothing is asked of who is shown it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPairPaths {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key of the chain's first certificate.
-    pub key: PathBuf,
 }
 
 /// A Redis, and who we are to it.
@@ -49,15 +42,15 @@ pub struct RedisConfig {
 pub enum RedisTls {
     /// It is for the host that is dialled, and of one of these CAs.
     Verified {
-        /// The CA certificates, PEM.
-        ca: PathBuf,
+        /// The CA certificates.
+        ca: RootsSource,
     },
     /// Not at all; for experiments only.
     Insecure,
 }
 
 /// What the flags say; `None` when the door stays shut.
-pub(super) fn redis_door(args: &Args) -> Result<Option<RedisDoorConfig>, FlagError> {
+pub(super) fn redis_door(args: &Args, reader: Reader) -> Result<Option<RedisDoorConfig>, FlagError> {
     let flags = &args.redis_proxy;
     if flags.disable_redis_proxy {
         return Ok(None);
@@ -66,7 +59,7 @@ pub(super) fn redis_door(args: &Args) -> Result<Option<RedisDoorConfig>, FlagErr
     Endpoint::parse(address, None).map_err(|error| FlagError::not_allowed("redis-server-address", address, error))?;
     // The shipped parameters name files even where TLS is off; only the switch counts.
     let (tls, redis_tls) = match flags.redis_tls_enabled {
-        true => (Some(key_pair(flags)?), Some(verification(flags)?)),
+        true => (Some(key_pair(flags, reader)?), Some(verification(flags, reader)?)),
         false => (None, None),
     };
     let redis = RedisConfig { address: address.to_owned(), tls: redis_tls, credentials: credentials(flags)? };
@@ -91,22 +84,17 @@ fn credentials(flags: &RedisProxy) -> Result<Credentials, FlagError> {
     }
 }
 
-fn key_pair(flags: &RedisProxy) -> Result<KeyPairPaths, FlagError> {
-    let pair = "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key go together";
-    let certificate = given(flags.redis_proxy_server_tls_cert.as_ref());
-    match (certificate, given(flags.redis_proxy_server_tls_key.as_ref())) {
-        (Some(certificate), Some(key)) => Ok(KeyPairPaths { certificate: certificate.into(), key: key.into() }),
-        (Some(_), None) => Err(FlagError::missing(&["redis-proxy-server-tls-key"], pair)),
-        (None, Some(_)) => Err(FlagError::missing(&["redis-proxy-server-tls-cert"], pair)),
-        (None, None) => Err(FlagError::missing(
-            &["redis-proxy-server-tls-cert", "redis-proxy-server-tls-key"],
-            secret(&flags.redis_proxy_server_tls_secret_name),
-        )),
-    }
+fn key_pair(flags: &RedisProxy, reader: Reader) -> Result<IdentitySource, FlagError> {
+    reader.identity(&PairFlags {
+        certificate: (&["redis-proxy-server-tls-cert"], flags.redis_proxy_server_tls_cert.as_ref()),
+        key: (&["redis-proxy-server-tls-key"], flags.redis_proxy_server_tls_key.as_ref()),
+        paths: &["redis-proxy-server-tls-cert", "redis-proxy-server-tls-key"],
+        secret: ("redis-proxy-server-tls-secret-name", &flags.redis_proxy_server_tls_secret_name),
+    })
 }
 
 /// One of three, as upstream: a file, no verification, or a Secret, which counts once it is not the usual one.
-fn verification(flags: &RedisProxy) -> Result<RedisTls, FlagError> {
+fn verification(flags: &RedisProxy, reader: Reader) -> Result<RedisTls, FlagError> {
     let ca = given(flags.redis_ca_path.as_ref());
     let other_secret = Some(flags.redis_ca_secret_name.trim()).filter(|name| *name != REDIS_CA_SECRET);
     match (ca, flags.redis_tls_insecure, other_secret) {
@@ -119,12 +107,11 @@ fn verification(flags: &RedisProxy) -> Result<RedisTls, FlagError> {
         (None, true, Some(name)) => {
             Err(FlagError::not_allowed("redis-ca-secret-name", name, "must not be given beside --redis-tls-insecure"))
         }
-        (Some(ca), false, None) => Ok(RedisTls::Verified { ca: ca.into() }),
         (None, true, None) => Ok(RedisTls::Insecure),
-        (None, false, _) => Err(FlagError::missing(&["redis-ca-path"], secret(&flags.redis_ca_secret_name))),
+        (Some(_), false, None) | (None, false, _) => {
+            let secret = ("redis-ca-secret-name", flags.redis_ca_secret_name.as_str());
+            let ca = reader.roots(&["redis-ca-path"], flags.redis_ca_path.as_ref(), secret, RootsKey::Beside)?;
+            Ok(RedisTls::Verified { ca })
+        }
     }
-}
-
-fn secret(name: &str) -> String {
-    format!("loading from Secret {name:?} is not supported yet")
 }

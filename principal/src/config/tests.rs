@@ -3,6 +3,7 @@ use common::{
     auth::Secret,
     config::{TlsVersion, command::go_style},
     redis::{Credentials, Login},
+    tls::{RootsKey, SecretName},
 };
 
 use super::*;
@@ -83,12 +84,15 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.grpc_listen.to_string(), ":8443");
     assert_eq!(
         config.grpc_tls,
-        TlsPaths { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into(), client_ca: "/tls/ca.crt".into() }
+        ServerTls {
+            identity: IdentitySource::Files { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into() },
+            client_ca: RootsSource::File("/tls/ca.crt".into()),
+        }
     );
     assert_eq!(config.tls_versions, TlsVersions::TLS13);
     let door = config.kube_door.unwrap();
     assert_eq!((door.listen.to_string().as_str(), door.response_timeout.as_secs()), ("0.0.0.0:9090", 10));
-    assert_eq!(door.tls.client_ca, PathBuf::from("/proxy/ca.crt"));
+    assert_eq!(door.tls.client_ca, RootsSource::File("/proxy/ca.crt".into()));
     let door = config.redis_door.unwrap();
     assert_eq!(door.listen.to_string(), "0.0.0.0:6379");
     assert_eq!((door.max_bulk, door.max_args), (512 << 20, 1 << 20));
@@ -106,11 +110,16 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn the_shipped_parameters_start_it_once_the_paths_are_given() {
+fn the_shipped_parameters_start_it_where_secrets_can_be_loaded_or_the_paths_are_given() {
+    let needs = "needs the control plane's Kubernetes API: give --kubeconfig outside of a Pod there";
     assert_eq!(
         line(&SHIPPED),
-        r#"--tls-cert and --tls-key are not given: loading from Secret "argocd-agent-principal-tls" is not supported yet"#
+        format!(r#"--tls-cert and --tls-key are not given: loading from Secret "argocd-agent-principal-tls" {needs}"#)
     );
+    let secrets = config(&[&SHIPPED[..], &["--kubeconfig=/k"]].concat()).unwrap();
+    assert!(secrets.loads_secrets());
+    assert_eq!(secrets.grpc_tls, in_secrets("argocd-agent-principal-tls"));
+    assert_eq!(secrets.kube_door.unwrap().tls, in_secrets("argocd-agent-resource-proxy-tls"));
     let config = config(&[&LEAST[..], &SHIPPED].concat()).unwrap();
     assert_eq!(config.grpc_listen.to_string(), "127.0.0.1:8443");
     let door = config.redis_door.unwrap();
@@ -175,8 +184,8 @@ fn the_redis_door_is_as_its_flags_say() {
 
     let pair = ["--redis-tls-enabled", "--redis-proxy-server-tls-cert=/crt", "--redis-proxy-server-tls-key=/key"];
     let verified = door(&[&pair[..], &["--redis-ca-path=/ca"]].concat());
-    assert_eq!(verified.tls, Some(KeyPairPaths { certificate: "/crt".into(), key: "/key".into() }));
-    assert_eq!(verified.redis.tls, Some(RedisTls::Verified { ca: "/ca".into() }));
+    assert_eq!(verified.tls, Some(IdentitySource::Files { certificate: "/crt".into(), key: "/key".into() }));
+    assert_eq!(verified.redis.tls, Some(RedisTls::Verified { ca: RootsSource::File("/ca".into()) }));
     let usual_secret = ["--redis-tls-insecure", "--redis-ca-secret-name=argocd-redis-tls"];
     assert_eq!(door(&[&pair[..], &usual_secret].concat()).redis.tls, Some(RedisTls::Insecure));
     // Of no effect without the switch, whatever they say.
@@ -193,19 +202,15 @@ fn contradictions_of_the_redis_door_are_one_line_each() {
     assert_eq!(
         line_with(&["--redis-tls-enabled"]),
         "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key are not given: \
-         loading from Secret \"argocd-redis-proxy-tls\" is not supported yet"
+         loading from Secret \"argocd-redis-proxy-tls\" needs the control plane's Kubernetes API: \
+         give --kubeconfig outside of a Pod there"
     );
     let together = "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key go together";
     assert_eq!(line_with(&pair[..2]), format!("--redis-proxy-server-tls-key is not given: {together}"));
     assert_eq!(line_with(&[pair[0], pair[2]]), format!("--redis-proxy-server-tls-cert is not given: {together}"));
     for (flags, expected) in [
-        (&[][..], r#"--redis-ca-path is not given: loading from Secret "argocd-redis-tls" is not supported yet"#),
         (
-            &["--redis-ca-secret-name=mine"],
-            r#"--redis-ca-path is not given: loading from Secret "mine" is not supported yet"#,
-        ),
-        (
-            &["--redis-ca-path=/ca", "--redis-tls-insecure"],
+            &["--redis-ca-path=/ca", "--redis-tls-insecure"][..],
             r#"--redis-ca-path: "/ca" is not allowed: must not be given beside --redis-tls-insecure"#,
         ),
         (
@@ -254,16 +259,14 @@ fn what_is_missing_is_named_in_one_line() {
     );
     assert_eq!(line(&without("--tls-key")), "--tls-key is not given: --tls-cert and --tls-key go together");
     assert_eq!(line(&without("--tls-cert")), "--tls-cert is not given: --tls-cert and --tls-key go together");
-    assert_eq!(
-        line(&without("--root-ca-path")),
-        r#"--root-ca-path is not given: loading from Secret "argocd-agent-ca" is not supported yet"#
-    );
-    let no_proxy = "--resource-proxy-cert-path, --resource-proxy-key-path and --resource-proxy-ca-path are not given: \
-        loading from Secrets \"argocd-agent-resource-proxy-tls\" and \"argocd-agent-ca\" is not supported yet \
-        (--enable-resource-proxy=false does without all three)";
-    for path in ["proxy-cert", "proxy-key", "proxy-ca"] {
-        assert_eq!(line(&without(path)), no_proxy);
+    let needs = "needs the control plane's Kubernetes API: give --kubeconfig outside of a Pod there";
+    for path in ["root-ca-path", "resource-proxy-ca-path"] {
+        let expected = format!(r#"--{path} is not given: loading from Secret "argocd-agent-ca" {needs}"#);
+        assert_eq!(line(&without(path)), expected);
     }
+    let together = "--resource-proxy-cert-path and --resource-proxy-key-path go together";
+    assert_eq!(line(&without("proxy-key")), format!("--resource-proxy-key-path is not given: {together}"));
+    assert_eq!(line(&without("proxy-cert")), format!("--resource-proxy-cert-path is not given: {together}"));
     let empty = line_with(&["--auth="]);
     assert!(empty.starts_with("--auth is not given"), "given but empty is not given: {empty}");
 }
@@ -317,4 +320,43 @@ fn every_flag_without_effect_is_told_once_it_is_set() {
         };
         assert_eq!(with(&[&format!("--{flag}={value}")]).unwrap().no_effect, [flag]);
     }
+}
+
+#[test]
+fn a_path_that_is_given_counts_before_a_secret() {
+    let without = |name: &str| -> Vec<&str> { LEAST.into_iter().filter(|flag| !flag.contains(name)).collect() };
+    assert!(!with(&["--kubeconfig=/k"]).unwrap().loads_secrets());
+    let config = config(&[&without("proxy-ca")[..], &["--kubeconfig=/k"]].concat()).unwrap();
+    assert!(config.loads_secrets());
+    let tls = config.kube_door.unwrap().tls;
+    assert!(matches!(tls.identity, IdentitySource::Files { .. }));
+    assert_eq!(tls.client_ca, in_secrets("any").client_ca);
+    let redis = |flag: &str| {
+        let config = with(&["--kubeconfig=/k", "--redis-tls-enabled", flag]).unwrap();
+        assert!(config.loads_secrets());
+        config.redis_door.unwrap()
+    };
+    let key = RootsKey::Beside;
+    let usual = redis("--redis-ca-path=");
+    assert_eq!(usual.tls, Some(in_secrets("argocd-redis-proxy-tls").identity));
+    let ca = RootsSource::Secret { name: secret_name("argocd-redis-tls"), key };
+    assert_eq!(usual.redis.tls, Some(RedisTls::Verified { ca }));
+    let ca = RootsSource::Secret { name: secret_name("mine"), key };
+    assert_eq!(redis("--redis-ca-secret-name=mine").redis.tls, Some(RedisTls::Verified { ca }));
+    let bad = line(&[&without("proxy-ca")[..], &["--kubeconfig=/k", "--resource-proxy-ca-secret-name=a/b"]].concat());
+    assert!(
+        bad.starts_with(r#"--resource-proxy-ca-secret-name: "a/b" is not allowed: must be a Secret's name"#),
+        "{bad}"
+    );
+}
+
+fn in_secrets(name: &str) -> ServerTls {
+    ServerTls {
+        identity: IdentitySource::Secret(secret_name(name)),
+        client_ca: RootsSource::Secret { name: secret_name("argocd-agent-ca"), key: RootsKey::Authority },
+    }
+}
+
+fn secret_name(name: &str) -> SecretName {
+    SecretName::parse(name).unwrap()
 }

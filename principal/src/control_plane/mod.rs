@@ -2,7 +2,7 @@
 //! Applications, which say where they go.
 //!
 //! What must always be true: nothing is polled; an API server that is away, or that forbids it, is asked again and again
-//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a Secret is kept but the agent's name.
+//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's name.
 
 mod application;
 mod client;
@@ -14,7 +14,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use common::drain;
+use common::{drain, tls::Secrets};
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tracing::info_span;
@@ -37,6 +37,11 @@ pub struct ControlPlane {
     client: Client,
     metrics: WatchMetrics,
     drain: drain::Watch,
+}
+
+/// The Secrets of the control plane's `namespace`, which hold certificates. Nothing is connected yet.
+pub(crate) async fn secrets(source: &KubeSource, namespace: &str) -> Result<Secrets, ClientError> {
+    Ok(Secrets::new(client::client(source).await?, namespace))
 }
 
 // === impl ControlPlane ===

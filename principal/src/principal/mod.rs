@@ -1,29 +1,31 @@
 //! The composition root: binds everything, then serves until drained.
 
 mod redis;
+mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use arc_swap::ArcSwap;
 use common::{
     auth::PeerIdentity,
-    config::TlsVersions,
     drain,
     redis::EndpointError,
     telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
-    tls::{ClientAuth, Identity, MaterialError, Roots, TlsError, server_config},
+    tls::{MaterialError, TlsError},
     tunnel::limits::HANDSHAKE,
 };
 use tokio::net::TcpListener;
 use tracing::{Span, info, info_span};
 
-use self::redis::{BoundRedisDoor, Serving};
+use self::{
+    redis::{BoundRedisDoor, Serving},
+    tls::Tls,
+};
 use crate::{
     agents::{
         Dialer, Directory, Registry, Router, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics,
         registry::Limits, routes::By, serve::TunnelServe, service::TunnelService,
     },
-    config::{Config, KubeDoorConfig, Mapping, TlsPaths},
+    config::{Config, KubeDoorConfig, Mapping},
     control_plane::{ClientError, ControlPlane},
     doors::kube::{KubeDoor, KubeDoorOptions},
     listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
@@ -52,7 +54,7 @@ pub struct Principal {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A certificate, key or CA cannot be loaded.
-    #[error("cannot load the TLS material of {door}")]
+    #[error("cannot load the TLS material of {door} ({})", source.cure())]
     Material {
         /// For whom.
         door: &'static str,
@@ -118,7 +120,7 @@ impl Principal {
     /// Binds every socket, then serves in tasks that the drain waits for.
     ///
     /// # Errors
-    /// When a file cannot be used or a socket cannot be bound; nothing serves then.
+    /// When a file or Secret cannot be used or a socket cannot be bound; nothing serves then.
     pub async fn start(config: Config, drain: &drain::Watch) -> Result<Self, Error> {
         let mut metrics = Metrics::new();
         let readiness = Readiness::new(drain.clone());
@@ -126,14 +128,15 @@ impl Principal {
         let listen_metrics = ListenMetrics::register(metrics.part("listen"));
         let limits = ListenLimits { max_connections: config.max_connections, handshake_timeout: HANDSHAKE };
 
-        let grpc_tls = tls("grpc", &config.grpc_tls, config.tls_versions, ClientAuth::Required, &[b"h2"])?;
+        let tls = Tls::new(&config, &mut metrics, drain).await?;
+        let grpc_tls = tls.of_agents(&config.grpc_tls).await?;
         let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
         let door = match &config.kube_door {
-            Some(door) => Some(open_kube_door(door, config.tls_versions).await?),
+            Some(door) => Some(open_kube_door(door, &tls).await?),
             None => None,
         };
         let redis_door = match &config.redis_door {
-            Some(door) => Some(BoundRedisDoor::bind(door, config.tls_versions).await?),
+            Some(door) => Some(BoundRedisDoor::bind(door, &tls).await?),
             None => None,
         };
         let control_plane = match &redis_door {
@@ -252,28 +255,10 @@ fn mapping(mapping: Mapping, namespace: String, control_plane: Option<&ControlPl
     }
 }
 
-async fn open_kube_door(
-    door: &KubeDoorConfig,
-    versions: TlsVersions,
-) -> Result<(Listener, Security, KubeDoorOptions), Error> {
-    let tls = tls("kube", &door.tls, versions, ClientAuth::Optional, &[b"h2", b"http/1.1"])?;
+async fn open_kube_door(door: &KubeDoorConfig, tls: &Tls) -> Result<(Listener, Security, KubeDoorOptions), Error> {
+    let tls = tls.of_kube_door(&door.tls).await?;
     let listener = Listener::bind("kube", &door.listen.ip().to_string(), door.listen.port()).await?;
     Ok((listener, tls, KubeDoorOptions { response_timeout: door.response_timeout }))
-}
-
-fn tls(
-    door: &'static str,
-    paths: &TlsPaths,
-    versions: TlsVersions,
-    clients: fn(Roots) -> ClientAuth,
-    alpn: &[&[u8]],
-) -> Result<Security, Error> {
-    let material = |source| Error::Material { door, source };
-    let identity = Identity::from_files(&paths.certificate, &paths.key).map_err(material)?;
-    let roots = Roots::from_file(&paths.client_ca).map_err(material)?;
-    let config = server_config(identity, clients(roots), versions, alpn);
-    let config = config.map_err(|source| Error::Tls { door, source })?;
-    Ok(Security::Tls(Arc::new(ArcSwap::new(config))))
 }
 
 /// As upstream: on every address.

@@ -2,20 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use arc_swap::ArcSwap;
 use common::{
-    config::TlsVersions,
     drain,
     redis::{Credentials, Endpoint},
     telemetry::Registry as Metrics,
-    tls::{ClientAuth, Identity, Roots, Verification, client_config, server_config},
 };
 use tracing::info_span;
 
-use super::Error;
+use super::{Error, tls::Tls};
 use crate::{
     agents::{Registry, Routes},
-    config::{KeyPairPaths, RedisConfig, RedisDoorConfig, RedisTls},
+    config::{RedisConfig, RedisDoorConfig, RedisTls},
     doors::redis::{
         RedisDoor, RedisDoorOptions,
         subscriptions::{SubscriptionMetrics, Subscriptions},
@@ -44,12 +41,12 @@ pub(super) struct Serving<'s> {
 // === impl BoundRedisDoor ===
 
 impl BoundRedisDoor {
-    pub(super) async fn bind(config: &RedisDoorConfig, versions: TlsVersions) -> Result<Self, Error> {
+    pub(super) async fn bind(config: &RedisDoorConfig, tls: &Tls) -> Result<Self, Error> {
         let security = match &config.tls {
-            Some(paths) => tls(paths, versions)?,
+            Some(identity) => tls.of_redis_door(identity).await?,
             None => Security::Plain,
         };
-        let redis = endpoint(&config.redis, versions)?;
+        let redis = endpoint(&config.redis, tls).await?;
         let listener = Listener::bind(DOOR, &config.listen.ip().to_string(), config.listen.port()).await?;
         let options = RedisDoorOptions { redis, max_bulk: config.max_bulk, max_args: config.max_args };
         Ok(Self { listener, security, options, credentials: config.redis.credentials.clone() })
@@ -77,25 +74,12 @@ impl BoundRedisDoor {
     }
 }
 
-fn tls(paths: &KeyPairPaths, versions: TlsVersions) -> Result<Security, Error> {
-    let identity = Identity::from_files(&paths.certificate, &paths.key);
-    let identity = identity.map_err(|source| Error::Material { door: DOOR, source })?;
-    let config = server_config(identity, ClientAuth::None, versions, &[]);
-    let config = config.map_err(|source| Error::Tls { door: DOOR, source })?;
-    Ok(Security::Tls(Arc::new(ArcSwap::new(config))))
-}
-
-fn endpoint(config: &RedisConfig, versions: TlsVersions) -> Result<Endpoint, Error> {
-    let verification = match &config.tls {
+async fn endpoint(config: &RedisConfig, tls: &Tls) -> Result<Endpoint, Error> {
+    let tls = match &config.tls {
         None => None,
-        Some(RedisTls::Insecure) => Some(Verification::Insecure),
-        Some(RedisTls::Verified { ca }) => {
-            let roots = Roots::from_file(ca).map_err(|source| Error::Material { door: DOOR, source })?;
-            Some(Verification::Roots(roots))
-        }
+        Some(RedisTls::Insecure) => Some(tls.of_redis(None).await?),
+        Some(RedisTls::Verified { ca }) => Some(tls.of_redis(Some(ca)).await?),
     };
-    let tls = verification.map(|verification| client_config(None, verification, versions, &[])).transpose();
-    let tls = tls.map_err(|source| Error::Tls { door: DOOR, source })?;
     Endpoint::parse(&config.address, tls)
         .map_err(|source| Error::RedisAddress { address: config.address.clone(), source })
 }

@@ -1,6 +1,11 @@
 //! Who the agent is to its Redis.
 
-use common::{auth::Secret, redis::Login};
+use common::{
+    auth::Secret,
+    config::TlsVersions,
+    redis::Login,
+    tls::{Roots, Verification, client_config},
+};
 use harness::{pki::Ca, process};
 
 use super::*;
@@ -112,8 +117,12 @@ async fn tls_is_spoken_and_verified() {
     Pipe::direct(&redis).await.set(LOCAL_TREE, &value).await;
     let authority = harness::pki::write(folder.path(), "ca.crt", &ca.pem());
     let other = harness::pki::write(folder.path(), "other.crt", &Ca::new().pem());
-    let at = |tls: RedisTls| Site::at(&format!("localhost:{port}"), |options| options.redis.tls = tls);
-    for tls in [RedisTls::Verified(authority), RedisTls::Insecure] {
+    let at = |verification: Verification| {
+        let tls = client_config(None, verification, TlsVersions::TLS13, &[]).unwrap();
+        Site::at(&format!("localhost:{port}"), |options| options.tls = Some(tls.into()))
+    };
+    let of = |path: &std::path::Path| Verification::Roots(Roots::from_file(path).unwrap());
+    for tls in [of(&authority), Verification::Insecure] {
         let site = at(tls);
         let mut pipe = site.pipe();
         pipe.say(&["GET", TREE]).await;
@@ -121,7 +130,7 @@ async fn tls_is_spoken_and_verified() {
         let expected = format!(r"*3\r\n$9\r\nsubscribe\r\n$45\r\n{CHANNEL}\r\n:1\r\n");
         assert_eq!(pipe.ask(&["SUBSCRIBE", CHANNEL]).await, expected);
     }
-    let site = at(RedisTls::Verified(other));
+    let site = at(of(&other));
     let told = site.pipe().ask(&["GET", TREE]).await;
     let expected = "-ERR cannot reach Redis: the TLS handshake failed: invalid peer certificate";
     assert!(told.starts_with(expected), "{told}");

@@ -71,7 +71,8 @@ impl Site {
             key_prefix: String::new(),
             compression: Compression::Gzip,
         };
-        let mut options = RedisOptions { redis, namespace: "argocd".into(), destination_based_mapping: false };
+        let mut options =
+            RedisOptions { redis, tls: None, namespace: "argocd".into(), destination_based_mapping: false };
         change(&mut options);
         let (signal, watch) = drain::channel();
         let mut registry = Registry::default();

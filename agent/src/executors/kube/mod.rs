@@ -17,7 +17,7 @@ mod tests;
 mod token_file;
 mod upstream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use common::{drain, tunnel::TunnelStream};
 use futures_util::future::BoxFuture;
@@ -71,6 +71,14 @@ pub enum StartError {
     Upstream(#[source] UpstreamStartError),
 }
 
+/// A client for what the agent itself reads of its own cluster, such as Secrets. Nothing is connected yet.
+pub(crate) async fn client(source: &KubeSource) -> Result<kube::Client, CredentialsError> {
+    let mut config = credentials::load(source).await?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    kube::Client::try_from(config).map_err(|error| CredentialsError::Unusable(error.into()))
+}
+
 // === impl KubeExecutor ===
 
 impl KubeExecutor {
@@ -113,3 +121,9 @@ impl Executor for KubeExecutor {
         Box::pin(async move { this.serve_stream(stream, &drain).await })
     }
 }
+
+/// An API server is near.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Longer than a watch without changes, which `kube` has end after 290 s.
+const SILENCE: Duration = Duration::from_secs(300);

@@ -20,10 +20,9 @@ mod transaction;
 use std::sync::Arc;
 
 use common::{
-    config::{TlsVersion, TlsVersions},
     drain,
     redis::{Endpoint, EndpointError},
-    tls::{MaterialError, Roots, TlsError, Verification, client_config},
+    tls::ClientTls,
     tunnel::TunnelStream,
 };
 use futures_util::future::BoxFuture;
@@ -40,10 +39,7 @@ use self::{
     naming::{Namespaces, Naming},
     session::Session,
 };
-use crate::{
-    config::{RedisConfig, RedisTls},
-    dispatch::Executor,
-};
+use crate::{config::RedisConfig, dispatch::Executor};
 
 /// Serves pipes to the Redis of Argo CD. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -56,6 +52,8 @@ pub struct RedisExecutor {
 pub struct RedisOptions {
     /// Where Redis is, who we are to it, and how Argo CD writes in it.
     pub redis: RedisConfig,
+    /// What its `tls` has been made into; none where that is off.
+    pub tls: Option<ClientTls>,
     /// The namespace of Argo CD in this cluster.
     pub namespace: String,
     /// Whether Applications have the namespace here that they have at the principal.
@@ -78,12 +76,6 @@ pub enum StartError {
     /// The address is none.
     #[error("the address of Redis cannot be used")]
     Address(#[source] EndpointError),
-    /// The CA certificates cannot be loaded.
-    #[error("the CA certificates of Redis cannot be loaded")]
-    Material(#[source] MaterialError),
-    /// No TLS can be spoken with what was loaded.
-    #[error("TLS with Redis cannot be set up")]
-    Tls(#[source] TlsError),
 }
 
 // === impl RedisExecutor ===
@@ -95,16 +87,8 @@ impl RedisExecutor {
     /// # Errors
     /// When the configuration cannot be used.
     pub fn start(options: RedisOptions, drain: &drain::Watch, registry: &mut Registry) -> Result<Self, StartError> {
-        let RedisOptions { redis, namespace, destination_based_mapping } = options;
-        let verification = match &redis.tls {
-            RedisTls::Off => None,
-            RedisTls::Verified(path) => {
-                Some(Verification::Roots(Roots::from_file(path).map_err(StartError::Material)?))
-            }
-            RedisTls::Insecure => Some(Verification::Insecure),
-        };
-        let tls = verification.map(|verification| client_config(None, verification, VERSIONS, &[]));
-        let endpoint = Endpoint::parse(&redis.address, tls.transpose().map_err(StartError::Tls)?);
+        let RedisOptions { redis, tls, namespace, destination_based_mapping } = options;
+        let endpoint = Endpoint::parse(&redis.address, tls);
         let endpoint = endpoint.map_err(StartError::Address)?;
         let namespaces = if destination_based_mapping { Namespaces::Kept(namespace) } else { Namespaces::Agents };
         let naming = Naming { namespaces, prefix: redis.key_prefix, compression: redis.compression };
@@ -130,9 +114,6 @@ impl Executor for RedisExecutor {
         Box::pin(async move { this.serve_stream(stream, &finish).await })
     }
 }
-
-/// All that we know.
-const VERSIONS: TlsVersions = TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 };
 
 /// A principal needs one pipe that subscribes, or a few. Each is a connection of its own to Redis.
 const LISTENERS: usize = 64;

@@ -1,0 +1,84 @@
+//! The TLS of the principal's sockets and of its way to Redis, kept as the certificates' sources are.
+
+use common::{
+    config::TlsVersions,
+    drain,
+    telemetry::Registry as Metrics,
+    tls::{ClientAuth, ClientParts, ClientTls, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
+};
+
+use super::Error;
+use crate::{
+    config::{Config, ServerTls},
+    control_plane,
+    listen::Security,
+};
+
+/// Loads what doors need.
+#[derive(Debug)]
+pub(super) struct Tls {
+    materials: Materials,
+    versions: TlsVersions,
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// Nothing is loaded yet. The API server is needed where a Secret is named, and left alone elsewhere.
+    pub(super) async fn new(config: &Config, metrics: &mut Metrics, drain: &drain::Watch) -> Result<Self, Error> {
+        let secrets = match &config.kube {
+            Some(source) if config.loads_secrets() => {
+                Some(control_plane::secrets(source, &config.namespace).await.map_err(Error::ControlPlane)?)
+            }
+            _ => None,
+        };
+        let materials = Materials::new(secrets, metrics.part("tls"), drain.clone());
+        Ok(Self { materials, versions: config.tls_versions })
+    }
+
+    /// What agents see: only who shows a good certificate gets in.
+    pub(super) async fn of_agents(&self, tls: &ServerTls) -> Result<Security, Error> {
+        let parts = ServerParts {
+            identity: (What::Grpc, &tls.identity),
+            clients: Some((What::GrpcClientCa, &tls.client_ca, ClientAuth::Required)),
+            versions: self.versions,
+            alpn: &[b"h2"],
+        };
+        self.server("grpc", parts).await
+    }
+
+    /// What callers of the Kubernetes door see: whoever shows a certificate shows a good one.
+    pub(super) async fn of_kube_door(&self, tls: &ServerTls) -> Result<Security, Error> {
+        let parts = ServerParts {
+            identity: (What::KubeDoor, &tls.identity),
+            clients: Some((What::KubeDoorClientCa, &tls.client_ca, ClientAuth::Optional)),
+            versions: self.versions,
+            alpn: &[b"h2", b"http/1.1"],
+        };
+        self.server("kube", parts).await
+    }
+
+    /// What callers of the Redis door see, who are asked for nothing.
+    pub(super) async fn of_redis_door(&self, identity: &IdentitySource) -> Result<Security, Error> {
+        let identity = (What::RedisDoor, identity);
+        self.server("redis", ServerParts { identity, clients: None, versions: self.versions, alpn: &[] }).await
+    }
+
+    /// How the principal's own Redis is known; by nothing, without authorities.
+    pub(super) async fn of_redis(&self, ca: Option<&RootsSource>) -> Result<ClientTls, Error> {
+        let roots = ca.map(|ca| (What::RedisCa, ca));
+        let parts = ClientParts { identity: None, roots, versions: self.versions, alpn: &[] };
+        self.materials.client(parts).await.map_err(|error| failed("redis", error))
+    }
+
+    async fn server(&self, door: &'static str, parts: ServerParts<'_>) -> Result<Security, Error> {
+        self.materials.server(parts).await.map(Security::Tls).map_err(|error| failed(door, error))
+    }
+}
+
+fn failed(door: &'static str, error: LoadError) -> Error {
+    match error {
+        LoadError::Material(source) => Error::Material { door, source },
+        LoadError::Tls(source) => Error::Tls { door, source },
+    }
+}
