@@ -17,6 +17,7 @@ pub mod faulty;
 pub mod kubectl;
 pub mod link;
 pub mod memory;
+pub mod mount;
 pub mod oracle;
 pub mod panics;
 pub mod pki;

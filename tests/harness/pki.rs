@@ -3,12 +3,15 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -41,6 +44,21 @@ impl Ca {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
+    /// An authority below this one. What it signs has its certificate behind the leaf's.
+    ///
+    /// # Panics
+    /// Never: the keys are its own.
+    #[must_use]
+    pub fn intermediate(&self) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "test-intermediate");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
     /// The authority's certificate, PEM.
     #[must_use]
     pub fn pem(&self) -> String {
@@ -50,10 +68,18 @@ impl Ca {
     /// A server's certificate for `localhost` and 127.0.0.1.
     #[must_use]
     pub fn server(&self) -> Leaf {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a DNS name");
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.distinguished_name.push(DnType::CommonName, "localhost");
+        self.sign(&server())
+    }
+
+    /// As [`server`](Self::server), for so long from now on.
+    ///
+    /// # Panics
+    /// Never: the name is one.
+    #[must_use]
+    pub fn server_for(&self, left: Duration) -> Leaf {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+        let mut params = server();
+        params.not_after = date_time_ymd(1970, 1, 1) + now + left;
         self.sign(&params)
     }
 
@@ -69,6 +95,15 @@ impl Ca {
         let mut params = client(name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(&params)
+    }
+
+    /// A client's certificate whose time has not come.
+    #[must_use]
+    pub fn early_client(&self, name: &str) -> Leaf {
+        let mut params = client(name);
+        params.not_before = date_time_ymd(4000, 1, 1);
+        params.not_after = date_time_ymd(4001, 1, 1);
         self.sign(&params)
     }
 
@@ -88,6 +123,15 @@ impl Default for Ca {
 // === impl Leaf ===
 
 impl Leaf {
+    /// The certificate as it stands on the wire.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate").to_vec()
+    }
+
     /// Writes `<name>.crt` and `<name>.key` into `folder`; returns their paths.
     #[must_use]
     pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
@@ -102,6 +146,14 @@ pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("the test's own folder is writable");
     path
+}
+
+fn server() -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a DNS name");
+    params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params
 }
 
 fn client(name: &str) -> CertificateParams {

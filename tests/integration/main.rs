@@ -27,6 +27,7 @@ mod redis_routes;
 mod redis_scanner;
 mod redis_subscriptions;
 mod refusals;
+mod reload;
 mod streams;
 mod tls;
 mod tunnel;
