@@ -9,5 +9,6 @@ pub mod control_plane;
 pub mod doors;
 pub mod listen;
 mod principal;
+mod redis;
 
 pub use principal::{Error, Principal, run};

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use common::resp::{frames, replies::Marker};
 
-use super::wire::Frame;
+use crate::redis::Frame;
 
 /// What was asked and is not answered, in order.
 #[derive(Debug, Default)]
@@ -123,7 +123,8 @@ fn message(frame: &Frame) -> Result<Heard, Nonsense> {
 mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
-    use super::{super::wire::Wire, *};
+    use super::*;
+    use crate::redis::Wire;
 
     async fn frame(text: &[u8]) -> Frame {
         let (near, mut far) = duplex(1 << 20);

@@ -22,16 +22,17 @@ use tracing::{debug, info, warn};
 
 use super::{
     MAX_PAYLOAD, Shared,
-    backoff::Backoff,
     book::{Book, Presence},
     desk::Desk,
     dialogue::{Heard, Nonsense},
     metrics::{Outcome, What},
     pipe::Pipe,
     publisher::{Message, Publisher, Publishing, Room, Wanted},
-    wire::WireError,
 };
-use crate::agents::DialError;
+use crate::{
+    agents::DialError,
+    redis::{Backoff, WireError},
+};
 
 /// One for each agent to which anybody listens.
 pub(super) struct Follower {

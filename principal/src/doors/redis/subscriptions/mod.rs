@@ -11,7 +11,6 @@
 //! - A client costs the agent nothing but the first of each channel; a client that is gone costs nothing after a while.
 //! - An agent can make us publish to the channels that were asked of it, and nothing else.
 
-mod backoff;
 mod book;
 mod desk;
 mod dialogue;
@@ -20,7 +19,6 @@ mod listening;
 mod metrics;
 mod pipe;
 mod publisher;
-mod wire;
 
 use std::{
     collections::HashMap,
@@ -37,7 +35,7 @@ use tracing::{debug, info_span};
 
 use self::{desk::Desk, follower::Follower, metrics::Limit, publisher::Publisher};
 pub use self::{listening::Listening, metrics::SubscriptionMetrics};
-use crate::agents::Dialer;
+use crate::{agents::Dialer, redis::OwnRedis};
 
 /// The subscriptions at all agents. Cheap to clone.
 #[derive(Clone)]
@@ -95,7 +93,7 @@ impl Subscriptions {
         timing: Timing,
         drain: &drain::Watch,
     ) -> Self {
-        let publisher = Publisher::start(redis, credentials, timing, metrics.clone(), drain);
+        let publisher = Publisher::start(OwnRedis::new(redis, credentials), timing, metrics.clone(), drain);
         Self::with(dialer, publisher, metrics, timing, drain)
     }
 

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::{
     MAX_PAYLOAD, Timing,
-    backoff::Backoff,
     dialogue::{Ask, Dialogue},
     publisher::Message,
-    wire::Wire,
 };
-use crate::agents::{DialError, Dialer, Lease};
+use crate::{
+    agents::{DialError, Dialer, Lease},
+    redis::{Backoff, Wire},
+};
 
 /// One pipe, and what is under way in it.
 pub(super) struct Pipe {

@@ -12,22 +12,20 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use common::{
     Report, drain,
-    redis::{ConnectError, Credentials, Endpoint, LoginError, Stream, login},
     resp::{frames, replies::Marker},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{debug, info, info_span, warn};
 
 use super::{
     Timing,
-    backoff::Backoff,
     metrics::{Connected, Outcome, SubscriptionMetrics, What},
-    wire::{Frame, Wire, WireError},
 };
+use crate::redis::{Backoff, Frame, OwnRedis, Trouble, Wire};
 
 /// Publishes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -92,8 +90,7 @@ enum Told {
 
 /// The task behind it.
 struct Task {
-    endpoint: Endpoint,
-    credentials: Credentials,
+    redis: OwnRedis,
     timing: Timing,
     metrics: SubscriptionMetrics,
     inbox: Inbox,
@@ -101,37 +98,14 @@ struct Task {
     connections: u64,
 }
 
-/// Why nothing can be published now.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("cannot connect")]
-    Connect(#[source] ConnectError),
-    #[error("cannot log in")]
-    Login(#[source] LoginError),
-    #[error("the conversation broke off")]
-    Wire(#[source] WireError),
-    #[error("Redis does not publish: {0}")]
-    Refused(String),
-    #[error("Redis answered what nobody asked")]
-    Unasked,
-    #[error("Redis does not answer")]
-    Silent,
-}
-
 // === impl Publisher ===
 
 impl Publisher {
     /// Begins to publish, in a task of the drain's, as soon as somebody wants to.
-    pub(super) fn start(
-        endpoint: Endpoint,
-        credentials: Credentials,
-        timing: Timing,
-        metrics: SubscriptionMetrics,
-        drain: &drain::Watch,
-    ) -> Self {
+    pub(super) fn start(redis: OwnRedis, timing: Timing, metrics: SubscriptionMetrics, drain: &drain::Watch) -> Self {
         let (publisher, inbox) = Self::channel();
         let (backoff, connections) = (Backoff::default(), 0);
-        let task = Task { endpoint, credentials, timing, metrics, inbox, backoff, connections };
+        let task = Task { redis, timing, metrics, inbox, backoff, connections };
         let watch = drain.clone();
         drain.spawn(info_span!("redis_publisher"), async move {
             tokio::select! {
@@ -211,11 +185,11 @@ impl Task {
 
     async fn keep_publishing(&mut self) {
         loop {
-            let trouble = match self.connect().await {
+            let trouble = match self.redis.connect(LONGEST, self.timing.silence).await {
                 Ok(wire) => {
                     self.connections += 1;
                     self.metrics.publisher(Connected::Up);
-                    info!(redis = %self.endpoint, "publishing what agents say");
+                    info!(redis = %self.redis, "publishing what agents say");
                     self.inbox.publishing.send_replace(Publishing::Up(self.connections));
                     let began = Instant::now();
                     let trouble = self.serve(wire).await;
@@ -235,20 +209,12 @@ impl Task {
             let first = self.backoff.is_fresh();
             let wait = self.backoff.fail();
             if first {
-                warn!(redis = %self.endpoint, error = %Report(&trouble), "cannot publish what agents say, trying again");
+                warn!(redis = %self.redis, error = %Report(&trouble), "cannot publish what agents say, trying again");
             } else {
-                debug!(redis = %self.endpoint, error = %Report(&trouble), "still cannot publish");
+                debug!(redis = %self.redis, error = %Report(&trouble), "still cannot publish");
             }
             sleep(wait).await;
         }
-    }
-
-    async fn connect(&self) -> Result<Wire<Stream>, Trouble> {
-        let mut stream = self.endpoint.connect().await.map_err(Trouble::Connect)?;
-        login(&mut stream, &self.credentials).await.map_err(Trouble::Login)?;
-        let mut wire = Wire::new(stream, LONGEST);
-        timeout(self.timing.silence, greet(&mut wire)).await.map_err(|_elapsed| Trouble::Silent)??;
-        Ok(wire)
     }
 
     /// Publishes until that does not work any more.
@@ -311,21 +277,6 @@ impl Task {
             Told::Ping if frame.head.is_error() || frame.head.marker() == Marker::Simple => Ok(()),
             Told::Publish(..) | Told::Ping => Err(Trouble::Unasked),
         }
-    }
-}
-
-/// Asks whether Redis is there and has us. A connection alone says neither: the kernel makes it for a Redis that hangs,
-/// which would publish all at once what it was told meanwhile.
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> Result<(), Trouble> {
-    wire.say(&frames::ping());
-    let answer = wire.next().await.map_err(Trouble::Wire)?;
-    let words = answer.words();
-    match answer.head.marker() {
-        Marker::Simple => Ok(()),
-        // Somebody who may publish and nothing else.
-        Marker::Error if words.starts_with("NOPERM ") => Ok(()),
-        Marker::Error => Err(Trouble::Refused(words)),
-        _ => Err(Trouble::Unasked),
     }
 }
 

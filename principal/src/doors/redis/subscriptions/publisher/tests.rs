@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use common::redis::{Credentials, Endpoint};
 use prometheus_client::registry::Registry;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -7,12 +8,12 @@ use tokio::{
 };
 
 use super::*;
+use crate::redis::WireError;
 
 fn task() -> (Publisher, Task) {
     let (publisher, inbox) = Publisher::channel();
     let task = Task {
-        endpoint: Endpoint::parse("127.0.0.1:1", None).unwrap(),
-        credentials: Credentials::None,
+        redis: OwnRedis::new(Endpoint::parse("127.0.0.1:1", None).unwrap(), Credentials::None),
         timing: Timing::default(),
         metrics: SubscriptionMetrics::register(&mut Registry::default()),
         inbox,
@@ -84,7 +85,7 @@ async fn a_redis_that_does_not_answer_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_redis_that_does_not_publish_says_so_in_its_own_words() {
     for (answer, told) in [
-        ("-NOPERM this user has no permissions\r\n", "Redis does not publish: NOPERM this user has no permissions"),
+        ("-NOPERM this user has no permissions\r\n", "Redis refuses: NOPERM this user has no permissions"),
         ("+OK\r\n", "Redis answered what nobody asked"),
         (":0\r\n:0\r\n", "Redis answered what nobody asked"),
         ("HTTP/1.1 400\r\n", "the conversation broke off"),
@@ -99,22 +100,6 @@ async fn a_redis_that_does_not_publish_says_so_in_its_own_words() {
         };
         let (trouble, _redis) = tokio::join!(task.serve(Wire::new(near, LONGEST)), talk);
         assert_eq!(trouble.to_string(), told);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_redis_is_there_when_it_answers_and_has_us() {
-    for (answer, told) in [
-        ("+PONG\r\n", None),
-        ("-NOPERM this user has no permissions to run the 'ping' command\r\n", None),
-        ("-NOAUTH Authentication required.\r\n", Some("Redis does not publish: NOAUTH Authentication required.")),
-        ("-LOADING Redis is loading\r\n", Some("Redis does not publish: LOADING Redis is loading")),
-        (":1\r\n", Some("Redis answered what nobody asked")),
-    ] {
-        let (near, mut redis) = duplex(1 << 20);
-        redis.write_all(answer.as_bytes()).await.unwrap();
-        let greeted = greet(&mut Wire::new(near, LONGEST)).await.err().map(|trouble| trouble.to_string());
-        assert_eq!(greeted.as_deref(), told);
     }
 }
 

@@ -7,7 +7,7 @@ use rand::Rng;
 
 /// Counts failures, until something works for a while.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -15,21 +15,21 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// It failed: the wait before it is tried again.
-    pub(super) fn fail(&mut self) -> Duration {
+    pub(crate) fn fail(&mut self) -> Duration {
         let most = FIRST.saturating_mul(1 << self.failures.min(MAX_DOUBLINGS)).min(MOST);
         self.failures = self.failures.saturating_add(1);
         rand::rng().random_range(Duration::ZERO..=most)
     }
 
     /// It worked for so long. What dies young has not worked.
-    pub(super) fn worked(&mut self, life: Duration) {
+    pub(crate) fn worked(&mut self, life: Duration) {
         if life >= LIVED {
             self.failures = 0;
         }
     }
 
     /// Whether nothing has failed since it worked.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.failures == 0
     }
 }

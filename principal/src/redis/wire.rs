@@ -21,7 +21,7 @@ use tokio_util::io::poll_read_buf;
 
 /// One end of the conversation.
 #[derive(Debug)]
-pub(super) struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     out: BytesMut,
     unflushed: bool,
@@ -33,16 +33,16 @@ pub(super) struct Wire<S> {
 
 /// What was heard.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// What it is, as far as its beginning tells.
-    pub(super) head: Reply,
+    pub(crate) head: Reply,
     /// All of it; none where it is longer than what is taken.
-    pub(super) text: Option<Bytes>,
+    pub(crate) text: Option<Bytes>,
 }
 
 /// Why the conversation is over.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub(crate) enum WireError {
     #[error("the connection was lost")]
     Lost(#[source] io::Error),
     #[error("the connection was closed")]
@@ -61,19 +61,19 @@ struct Begun {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// On a stream on which nothing is under way. Frames are taken up to so many bytes.
-    pub(super) fn new(stream: S, longest: usize) -> Self {
+    pub(crate) fn new(stream: S, longest: usize) -> Self {
         let scanner = ReplyScanner::new(Limits { depth: DEPTH, hold: HOLD });
         let (out, came) = (BytesMut::new(), BytesMut::new());
         Self { stream, out, unflushed: false, came, scanner, begun: None, longest }
     }
 
     /// Whether more is to be said before what waits has left.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.out.len() < OUT
     }
 
     /// Says it as soon as it can be said. It is [`next`](Self::next) that does.
-    pub(super) fn say(&mut self, frame: &[u8]) {
+    pub(crate) fn say(&mut self, frame: &[u8]) {
         self.out.extend_from_slice(frame);
     }
 
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Frame, WireError> {
+    pub(crate) async fn next(&mut self) -> Result<Frame, WireError> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -157,7 +157,7 @@ impl Begun {
 
 impl Frame {
     /// An error's text, fit for a log.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let line = self.head.part().bytes();
         let line = String::from_utf8_lossy(line.get(1..).unwrap_or_default());
         let words = line.trim_end().chars().take(WORDS);
