@@ -1,4 +1,4 @@
-//! A Secret by which Argo CD knows a cluster, of which only the agent's name is read.
+//! A Secret by which Argo CD knows a cluster, of which only the agent's name and the cluster's address are read.
 //!
 //! It holds the credentials of whoever calls that cluster. Those are never decoded: what is not a field here is skipped
 //! while the answer is read.
@@ -50,6 +50,16 @@ impl Refers for ClusterSecret {
         }
         parsed.ok()
     }
+
+    /// As Argo CD calls the cluster: without slashes at the end (`SecretToCluster`, `util/db/cluster.go`).
+    fn server(&self) -> Option<&str> {
+        let server = std::str::from_utf8(&self.data.server.as_ref()?.0).ok()?.trim_end_matches('/');
+        let is_kept = (1..=LONGEST_SERVER).contains(&server.len());
+        if !is_kept {
+            debug!(secret = self.metadata.name, "the address in a cluster Secret is empty, or too long for one");
+        }
+        Some(server).filter(|_| is_kept)
+    }
 }
 
 impl Resource for ClusterSecret {
@@ -94,6 +104,8 @@ const CLUSTERS: &str = "argocd.argoproj.io/secret-type=cluster";
 /// Upstream's mark (`LabelKeyClusterAgentMapping`).
 const AGENT_LABEL: &str = "argocd-agent.argoproj-labs.io/agent-name";
 const AGENT_FIELD: &str = "agentName";
+/// An address is kept of each, and a Secret may have a mebibyte.
+const LONGEST_SERVER: usize = 2 << 10;
 /// `kube` reads a page as a whole, and a Secret with chains of certificates may have 50 KiB.
 const PAGE: u32 = 100;
 
@@ -143,9 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn the_address_is_as_argo_cd_reads_it() {
+        let long = "x".repeat(LONGEST_SERVER + 1);
+        for (server, expected) in [
+            (Some("https://proxy:9090?agentName=a"), Some("https://proxy:9090?agentName=a")),
+            (Some("https://proxy:9090//"), Some("https://proxy:9090")),
+            (Some(" https://proxy:9090/ "), Some(" https://proxy:9090/ ")),
+            (Some("/"), None),
+            (Some(""), None),
+            (Some(&*long), None),
+            (None, None),
+        ] {
+            assert_eq!(secret(Some("a"), server).server(), expected, "{server:?}");
+        }
+    }
+
+    #[test]
     fn a_secret_without_data_is_of_no_agent() {
         let secret: ClusterSecret = serde_json::from_value(json!({"metadata": {"name": "s"}})).unwrap();
-        assert_eq!(secret.agent(), None);
+        assert_eq!((secret.agent(), secret.server()), (None, None));
     }
 
     #[test]

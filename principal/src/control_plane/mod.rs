@@ -2,7 +2,8 @@
 //! Applications, which say where they go.
 //!
 //! What must always be true: nothing is polled; an API server that is away, or that forbids it, is asked again and again
-//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's name.
+//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's name and the
+//! cluster's address.
 
 mod application;
 mod client;

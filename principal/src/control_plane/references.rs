@@ -4,12 +4,13 @@
 //! and kept for good from then on: an API server that is away takes nothing away.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     fmt,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use common::AgentName;
+use tokio::sync::watch;
 
 /// Objects of one kind that refer to an agent each. Those that refer to none are not kept.
 #[derive(Debug)]
@@ -17,7 +18,20 @@ pub struct References {
     objects: Objects,
     /// None until the first list is complete. A std lock: held for map operations, never across an await.
     listed: RwLock<Option<Listed>>,
+    /// Whoever keeps something up to date by it is told that there is something new.
+    changed: watch::Sender<()>,
 }
+
+/// What is kept of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    pub(super) agent: AgentName,
+    /// By what address Argo CD knows the agent's cluster.
+    pub(super) server: Option<Arc<str>>,
+}
+
+/// By what addresses Argo CD knows the cluster of each agent. An agent is in it without any, too.
+pub(crate) type Servers = BTreeMap<AgentName, BTreeSet<Arc<str>>>;
 
 /// What is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +51,7 @@ pub struct NotKnown(pub &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     /// By namespace, then by name.
-    agents_of: HashMap<Box<str>, HashMap<Box<str>, AgentName>>,
+    of: HashMap<Box<str>, HashMap<Box<str>, Reference>>,
     /// How many objects refer to each agent.
     counts: HashMap<AgentName, usize>,
 }
@@ -46,7 +60,7 @@ pub(super) struct Listed {
 
 impl References {
     pub(super) fn new(objects: Objects) -> Self {
-        Self { objects, listed: RwLock::default() }
+        Self { objects, listed: RwLock::default(), changed: watch::Sender::new(()) }
     }
 
     /// The agent that the object refers to; none where there is no such object, or it refers to none.
@@ -54,7 +68,9 @@ impl References {
     /// # Errors
     /// When the objects were never listed.
     pub fn agent_of(&self, namespace: &str, name: &str) -> Result<Option<AgentName>, NotKnown> {
-        self.read().as_ref().map(|listed| listed.agent_of(namespace, name)).ok_or(self.objects.not_known())
+        let listed = self.read();
+        let reference = listed.as_ref().map(|listed| listed.reference(namespace, name));
+        reference.map(|reference| Some(reference?.agent.clone())).ok_or(self.objects.not_known())
     }
 
     /// The agent of this name, where any object refers to it.
@@ -73,6 +89,21 @@ impl References {
         self.read().as_ref().map_or(0, |listed| listed.counts.keys().filter(|agent| !others(agent)).count())
     }
 
+    /// By what addresses Argo CD knows the clusters; none before the first list.
+    pub(crate) fn servers(&self) -> Option<Servers> {
+        let listed = self.read();
+        let mut servers = Servers::new();
+        for Reference { agent, server } in listed.as_ref()?.of.values().flat_map(HashMap::values) {
+            servers.entry(agent.clone()).or_default().extend(server.clone());
+        }
+        Some(servers)
+    }
+
+    /// Tells whenever there is something new.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Whether the objects were listed. Then they stay known.
     pub(super) fn is_known(&self) -> bool {
         self.read().is_some()
@@ -81,18 +112,20 @@ impl References {
     /// A new list is complete, and takes the place of what was known.
     pub(super) fn replace(&self, listed: Listed) {
         *self.write() = Some(listed);
+        self.changed.send_replace(());
     }
 
     /// One object is so now. Of no effect before the first list, which has it.
-    pub(super) fn set(&self, namespace: &str, name: &str, agent: Option<AgentName>) {
+    pub(super) fn set(&self, namespace: &str, name: &str, reference: Option<Reference>) {
         // Most changes of an Application are of its status, so readers are not kept out for those.
-        let same = |listed: &Listed| listed.agent_of(namespace, name) == agent;
+        let same = |listed: &Listed| listed.reference(namespace, name) == reference.as_ref();
         if self.read().as_ref().is_none_or(same) {
             return;
         }
         if let Some(listed) = self.write().as_mut() {
-            listed.set(namespace, name, agent);
+            listed.set(namespace, name, reference);
         }
+        self.changed.send_replace(());
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Listed>> {
@@ -127,16 +160,16 @@ impl fmt::Display for Objects {
 // === impl Listed ===
 
 impl Listed {
-    pub(super) fn set(&mut self, namespace: &str, name: &str, agent: Option<AgentName>) {
-        let old = match agent {
-            Some(agent) => {
-                *self.counts.entry(agent.clone()).or_default() += 1;
-                self.agents_of.entry(namespace.into()).or_default().insert(name.into(), agent)
+    pub(super) fn set(&mut self, namespace: &str, name: &str, reference: Option<Reference>) {
+        let old = match reference {
+            Some(reference) => {
+                *self.counts.entry(reference.agent.clone()).or_default() += 1;
+                self.of.entry(namespace.into()).or_default().insert(name.into(), reference)
             }
             None => self.remove(namespace, name),
         };
         let Some(old) = old else { return };
-        if let Entry::Occupied(mut count) = self.counts.entry(old) {
+        if let Entry::Occupied(mut count) = self.counts.entry(old.agent) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -144,17 +177,17 @@ impl Listed {
         }
     }
 
-    fn remove(&mut self, namespace: &str, name: &str) -> Option<AgentName> {
-        let names = self.agents_of.get_mut(namespace)?;
+    fn remove(&mut self, namespace: &str, name: &str) -> Option<Reference> {
+        let names = self.of.get_mut(namespace)?;
         let old = names.remove(name);
         if names.is_empty() {
-            self.agents_of.remove(namespace);
+            self.of.remove(namespace);
         }
         old
     }
 
-    fn agent_of(&self, namespace: &str, name: &str) -> Option<AgentName> {
-        self.agents_of.get(namespace)?.get(name).cloned()
+    fn reference(&self, namespace: &str, name: &str) -> Option<&Reference> {
+        self.of.get(namespace)?.get(name)
     }
 }
 
@@ -167,7 +200,8 @@ impl References {
         let references = Self::new(Objects::Applications);
         let mut listed = Listed::default();
         for (namespace, name, agent) in list {
-            listed.set(namespace, name, AgentName::parse(agent).ok());
+            let agent = AgentName::parse(agent).ok();
+            listed.set(namespace, name, agent.map(|agent| Reference { agent, server: None }));
         }
         references.replace(listed);
         std::sync::Arc::new(references)
@@ -187,12 +221,21 @@ mod tests {
         Some(AgentName::parse(name).unwrap())
     }
 
+    fn to(name: &str) -> Option<Reference> {
+        Some(Reference { agent: agent(name)?, server: None })
+    }
+
+    fn at(name: &str, server: &str) -> Option<Reference> {
+        Some(Reference { agent: agent(name)?, server: Some(server.into()) })
+    }
+
     #[test]
     fn nothing_is_known_before_the_first_list() {
         let references = References::new(Objects::Applications);
         let not_known = NotKnown("applications are not known yet");
-        references.set("ns", "a", agent("agent-1"));
+        references.set("ns", "a", to("agent-1"));
         assert_eq!(references.agent_of("ns", "a"), Err(not_known));
+        assert_eq!(references.servers(), None);
         assert_eq!(references.agent("agent-1"), Err(not_known));
         assert_eq!(references.count_without(|_| false), 0);
         references.replace(Listed::default());
@@ -208,8 +251,8 @@ mod tests {
         assert_eq!(references.count_without(|_| false), 2);
         assert_eq!(references.count_without(|agent| agent.as_str() == "agent-1"), 1);
         // Said again, moved, and gone.
-        references.set("ns", "a", agent("agent-1"));
-        references.set("ns", "a", agent("agent-2"));
+        references.set("ns", "a", to("agent-1"));
+        references.set("ns", "a", to("agent-2"));
         assert_eq!(references.agent("agent-1"), Ok(agent("agent-1")));
         references.set("ns", "b", None);
         references.set("ns", "b", None);
@@ -218,17 +261,39 @@ mod tests {
         assert_eq!(references.agent("agent-2"), Ok(agent("agent-2")));
         references.set("ns", "a", None);
         assert_eq!(references.agent("agent-2"), Ok(None));
-        assert!(references.read().as_ref().is_some_and(|listed| listed.agents_of.is_empty()));
+        assert!(references.read().as_ref().is_some_and(|listed| listed.of.is_empty()));
     }
 
     #[test]
     fn a_new_list_takes_the_place_of_the_old_one() {
         let references = References::of(&[("ns", "a", "agent-1")]);
         let mut listed = Listed::default();
-        listed.set("ns", "b", agent("agent-2"));
+        listed.set("ns", "b", to("agent-2"));
         references.replace(listed);
         assert_eq!(references.agent_of("ns", "a"), Ok(None));
         assert_eq!(references.agent("agent-1"), Ok(None));
         assert_eq!(references.agent("agent-2"), Ok(agent("agent-2")));
+    }
+
+    #[test]
+    fn addresses_are_known_by_agent_and_whoever_follows_them_is_told_of_changes_alone() {
+        let references = References::new(Objects::ClusterSecrets);
+        let mut changes = references.changes();
+        let mut listed = Listed::default();
+        listed.set("ns", "a", at("agent-1", "https://a"));
+        listed.set("ns", "b", at("agent-1", "https://b"));
+        listed.set("ns", "c", to("agent-2"));
+        references.replace(listed);
+        let known = |agent: &str| references.servers().unwrap().remove(agent).map(|servers| servers.len());
+        assert_eq!((known("agent-1"), known("agent-2"), known("agent-3")), (Some(2), Some(0), None));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        references.set("ns", "b", at("agent-1", "https://b"));
+        assert!(!changes.has_changed().unwrap());
+        references.set("ns", "b", at("agent-1", "https://a"));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(known("agent-1"), Some(1));
+        references.set("ns", "c", None);
+        assert_eq!(known("agent-2"), None);
     }
 }

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::{
     metrics::ObjectMetrics,
     pauses::Pauses,
-    references::{Listed, Objects, References},
+    references::{Listed, Objects, Reference, References},
 };
 
 /// An object that may refer to an agent.
@@ -30,6 +30,16 @@ pub(super) trait Refers: Resource<DynamicType = ()> + Clone + Debug + Deserializ
 
     /// The agent that the object refers to.
     fn agent(&self) -> Option<AgentName>;
+
+    /// By what address Argo CD knows the agent's cluster, where the object says it.
+    fn server(&self) -> Option<&str> {
+        None
+    }
+
+    /// What is kept of it.
+    fn reference(&self) -> Option<Reference> {
+        self.agent().map(|agent| Reference { agent, server: self.server().map(Into::into) })
+    }
 }
 
 /// Keeps one kind of objects.
@@ -88,13 +98,13 @@ impl<'a> Keeper<'a> {
                 Ok(Event::Init) => coming = Some(Listed::default()),
                 Ok(Event::InitApply(object)) => {
                     if let (Some(coming), (namespace, name)) = (&mut coming, key(&object)) {
-                        coming.set(namespace, name, object.agent());
+                        coming.set(namespace, name, object.reference());
                     }
                 }
                 Ok(Event::InitDone) => self.known(coming.take().unwrap_or_default()),
                 Ok(Event::Apply(object)) => {
                     let (namespace, name) = key(&object);
-                    self.references.set(namespace, name, object.agent());
+                    self.references.set(namespace, name, object.reference());
                 }
                 Ok(Event::Delete(object)) => {
                     let (namespace, name) = key(&object);
