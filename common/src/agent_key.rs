@@ -190,7 +190,8 @@ fn shard(text: &str) -> Option<NonZeroU32> {
     text.parse().ok().filter(|_| canonical)
 }
 
-fn is_version(text: &str) -> bool {
+/// The version of what a key of Argo CD's cache holds.
+pub(crate) fn is_version(text: &str) -> bool {
     let part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
     !text.is_empty() && text.len() <= MAX_VERSION && text.bytes().all(part) && !text.ends_with(GZIP)
 }
@@ -215,7 +216,7 @@ fn is_part(text: &str) -> bool {
 const APP: &str = "app";
 const MANAGED_RESOURCES: &str = "managed-resources";
 const RESOURCES_TREE: &str = "resources-tree";
-const GZIP: &str = ".gz";
+pub(crate) const GZIP: &str = ".gz";
 
 /// Kubernetes's limits (RFC 1123).
 const MAX_LABEL: usize = 63;

@@ -8,6 +8,7 @@ pub mod agent_key;
 pub mod agent_name;
 pub mod auth;
 pub mod build_info;
+pub mod cluster_info_key;
 pub mod config;
 pub mod drain;
 pub mod http;
@@ -22,5 +23,6 @@ pub mod tunnel;
 
 pub use agent_key::AgentKey;
 pub use agent_name::AgentName;
+pub use cluster_info_key::ClusterInfoKey;
 pub use refusal::Refusal;
 pub use report::Report;

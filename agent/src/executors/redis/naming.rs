@@ -1,10 +1,10 @@
 //! What Argo CD in this cluster calls what Argo CD at the principal calls otherwise.
 //!
 //! Only the application's namespace, the prefix and the compression are of one side alone. What the key is for, the
-//! application's name, the part of a tree and the version stay.
+//! application's name, the part of a tree and the version stay. This cluster itself has one name, on either side.
 
 use bytes::Bytes;
-use common::{AgentKey, agent_key::Instance};
+use common::{AgentKey, ClusterInfoKey, agent_key::Instance};
 
 use crate::config::Compression;
 
@@ -59,15 +59,19 @@ impl Naming {
     /// What this key is called here; none where it is no agent's key, or with our prefix can be none.
     pub(super) fn key(&self, asked: &[u8]) -> Option<LocalKey> {
         let asked = AgentKey::parse(asked)?;
-        let gzip = self.compression == Compression::Gzip;
-        let conversion = match (asked.gzip(), gzip) {
-            (true, false) => Conversion::Compress,
-            (false, true) => Conversion::Decompress,
-            (true, true) | (false, false) => Conversion::None,
-        };
+        let conversion = self.conversion(asked.gzip());
         let instance = self.instance(asked.instance());
-        let local = asked.with_instance(instance).with_gzip(gzip).with_prefix(&self.prefix)?;
+        let local = asked.with_instance(instance).with_gzip(self.compresses()).with_prefix(&self.prefix)?;
         Some(LocalKey { key: local.to_string().into(), conversion })
+    }
+
+    /// What the key is called here that says how it stands with this cluster; none where it is not that key. The prefix
+    /// is ours alone.
+    pub(super) fn cluster_info(&self, asked: &[u8]) -> Option<LocalKey> {
+        let asked = ClusterInfoKey::parse_in_cluster(asked)?;
+        let conversion = self.conversion(asked.gzip());
+        let local = asked.with_gzip(self.compresses());
+        Some(LocalKey { key: format!("{}{local}", self.prefix).into(), conversion })
     }
 
     /// What this channel is called here; none where it is no agent's channel. Channels have no prefix.
@@ -76,6 +80,18 @@ impl Naming {
         let instance = self.instance(key.instance());
         let local = key.with_instance(instance).to_string().into();
         Some(Channel { principals: Bytes::copy_from_slice(asked), local })
+    }
+
+    fn compresses(&self) -> bool {
+        self.compression == Compression::Gzip
+    }
+
+    fn conversion(&self, asked_compressed: bool) -> Conversion {
+        match (asked_compressed, self.compresses()) {
+            (true, false) => Conversion::Compress,
+            (false, true) => Conversion::Decompress,
+            (true, true) | (false, false) => Conversion::None,
+        }
     }
 
     fn instance(&self, asked: &Instance) -> Instance {
@@ -148,6 +164,26 @@ mod tests {
         // With our prefix it would be too long to be one.
         let long = format!("app|resources-tree|a_{}|1.8.3", "n".repeat(200));
         assert_eq!(naming.key(long.as_bytes()), None);
+    }
+
+    #[test]
+    fn of_all_clusters_only_this_one_has_a_name_here() {
+        let own = "cluster|info|https://kubernetes.default.svc|1.8.3";
+        let (plain, gzip) = (own.to_owned(), format!("{own}.gz"));
+        for (compression, asked, expected, conversion) in [
+            (Compression::Gzip, &gzip, &gzip, Conversion::None),
+            (Compression::Gzip, &plain, &gzip, Conversion::Decompress),
+            (Compression::None, &gzip, &plain, Conversion::Compress),
+            (Compression::None, &plain, &plain, Conversion::None),
+        ] {
+            let found = naming(Namespaces::Agents, "q-", compression).cluster_info(asked.as_bytes());
+            assert_eq!(found, Some(LocalKey { key: format!("q-{expected}").into(), conversion }), "{asked}");
+        }
+        let naming = naming(Namespaces::Agents, "q-", Compression::Gzip);
+        for asked in ["cluster|info|https://a|1.8.3.gz", "q-cluster|info|https://kubernetes.default.svc|1.8.3.gz"] {
+            assert_eq!(naming.cluster_info(asked.as_bytes()), None, "{asked}");
+        }
+        assert_eq!(naming.key(gzip.as_bytes()), None);
     }
 
     #[test]

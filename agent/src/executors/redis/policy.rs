@@ -1,4 +1,5 @@
-//! Which commands run at all: reads of agents' keys, subscriptions to agents' channels, and nothing else.
+//! Which commands run at all: reads of agents' keys, GET of how it stands with this cluster, subscriptions to agents'
+//! channels, and nothing else.
 //!
 //! The agent does not trust the principal. No byte of a command goes to Redis as it came: what may run is put together
 //! anew, from a word of ours and keys that were parsed.
@@ -91,7 +92,9 @@ pub(super) fn judge(command: &Command, naming: &Naming) -> Result<Step, Refused>
     let ask = |commands: Bytes, form: Form| Ok(Step::Ask(Ask { class, commands, form }));
     match command.word() {
         Word::Get => {
-            let LocalKey { key, conversion } = key()?;
+            let asked = command.key().unwrap_or_default();
+            let found = naming.key(asked).or_else(|| naming.cluster_info(asked));
+            let LocalKey { key, conversion } = found.ok_or(Refused::Key)?;
             match conversion {
                 Conversion::None => ask(frames::get(&key), Form::Value),
                 Conversion::Compress => ask(frames::get(&key), Form::Compressed),
@@ -235,6 +238,27 @@ mod tests {
         }
         assert_eq!(judged_by(&kept_plain, &["GETRANGE", TREE, "0", "1"]), Err(Refused::Part));
         assert_eq!(judged(&["GETRANGE", PLAIN, "0", "1"]), Err(Refused::Part));
+    }
+
+    #[test]
+    fn how_it_stands_with_this_cluster_can_be_read_and_nothing_more() {
+        let own = "cluster|info|https://kubernetes.default.svc|1.8.3.gz";
+        assert_eq!(said(&["GET", own]), (format!("GET p-{own}"), Form::Value));
+        for words in [
+            &["GET", "cluster|info|https://a|1.8.3.gz"][..],
+            &["GET", "p-cluster|info|https://kubernetes.default.svc|1.8.3.gz"],
+            &["GET", "cluster|info|https://kubernetes.default.svc|*"],
+            &["STRLEN", own],
+            &["TTL", own],
+            &["EXISTS", own],
+            &["GETRANGE", own, "0", "1"],
+        ] {
+            assert_eq!(judged(words), Err(Refused::Key), "{words:?}");
+        }
+        for words in [&["SET", own, "x"][..], &["DEL", own], &["MGET", own]] {
+            assert_eq!(judged(words), Err(Refused::Command), "{words:?}");
+        }
+        assert_eq!(judged(&["SUBSCRIBE", own]), Err(Refused::Channel));
     }
 
     #[test]
