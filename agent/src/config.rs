@@ -18,6 +18,8 @@ use common::{
 };
 use rustls::pki_types::ServerName;
 
+pub use common::redis::Compression;
+
 use crate::args::Args;
 
 /// The settings of an agent.
@@ -111,15 +113,6 @@ pub enum RedisTls {
     Verified(RootsSource),
     /// Anybody's; for experiments only.
     Insecure,
-}
-
-/// How Argo CD compresses what it keeps in Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Compression {
-    /// By gzip; its keys say so.
-    Gzip,
-    /// Not at all.
-    None,
 }
 
 /// Where Applications are defined.

@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod args;
+mod cluster_info;
 pub mod config;
 pub mod control_plane;
 pub mod doors;

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use common::redis::Credentials;
+use common::redis::{Compression, Credentials};
 use principal::config::{RedisConfig, RedisDoorConfig};
 
 use crate::{World, process, redis::Redis, resp::RespClient, world::Attached};
@@ -71,7 +71,12 @@ pub fn door_to(address: SocketAddr) -> RedisDoorConfig {
         // Not just any free port: a restart must find it free again.
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, process::port())),
         tls: None,
-        redis: RedisConfig { address: address.to_string(), tls: None, credentials: Credentials::None },
+        redis: RedisConfig {
+            address: address.to_string(),
+            tls: None,
+            credentials: Credentials::None,
+            compression: Compression::Gzip,
+        },
         max_bulk: 512 << 20,
         max_args: 1 << 20,
     }

@@ -12,6 +12,7 @@ mod bad_input;
 mod cancel;
 mod changes;
 mod cli;
+mod cluster_info;
 mod coverage;
 mod drain;
 mod encodings;

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{AgentKey, AgentName, drain, redis::Credentials};
+use common::{
+    AgentKey, AgentName, drain,
+    redis::{Compression, Credentials},
+};
 use envtest::Cluster;
 use harness::{
     World,
@@ -270,7 +273,12 @@ fn redis_door() -> RedisDoorConfig {
     RedisDoorConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tls: None,
-        redis: RedisConfig { address: "127.0.0.1:6379".into(), tls: None, credentials: Credentials::None },
+        redis: RedisConfig {
+            address: "127.0.0.1:6379".into(),
+            tls: None,
+            credentials: Credentials::None,
+            compression: Compression::Gzip,
+        },
         max_bulk: 512 << 20,
         max_args: 1 << 20,
     }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use common::{
     auth::Secret,
     config::values::{number, positive_duration},
+    redis::Compression,
 };
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -78,6 +79,11 @@ pub(crate) struct RedisProxy {
     /// Directory with the file `auth`, the password of the principal's Redis; read again for every connection
     #[arg(long, env = "REDIS_CREDS_DIR_PATH", value_name = "DIR")]
     pub(crate) redis_creds_dir_path: Option<String>,
+
+    /// How Argo CD compresses its values in the principal's Redis (its REDIS_COMPRESSION): the principal writes there how
+    /// it stands with the clusters of the agents
+    #[arg(long, env = "ARGOCD_PRINCIPAL_REDIS_COMPRESSION_TYPE", value_name = "TYPE", default_value = "gzip")]
+    pub(crate) redis_compression_type: Compression,
 
     /// Use TLS for Redis, towards callers and towards the principal's
     #[arg(long, env = "ARGOCD_PRINCIPAL_REDIS_TLS_ENABLED")]

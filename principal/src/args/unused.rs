@@ -82,10 +82,6 @@ pub(crate) struct NoEffect {
     )]
     pub(crate) resource_proxy_address: String,
 
-    /// Compression of values in Redis
-    #[arg(long, env = "ARGOCD_PRINCIPAL_REDIS_COMPRESSION_TYPE", value_name = "TYPE", default_value = "gzip", value_parser = ["gzip", "none"])]
-    pub(crate) redis_compression_type: String,
-
     /// Largest gRPC message; nothing here travels whole
     #[arg(long, env = "ARGOCD_PRINCIPAL_GRPC_MAX_MESSAGE_SIZE", value_name = "BYTES", default_value = "209715200", value_parser = number::<u64>(0..=9223372036854775807))]
     pub(crate) grpc_max_message_size: u64,

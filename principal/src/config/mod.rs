@@ -288,7 +288,6 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
         ("jwt-secret-name", set.jwt_secret_name != usual.jwt_secret_name),
         ("insecure-jwt-generate", set.insecure_jwt_generate != usual.insecure_jwt_generate),
         ("resource-proxy-address", set.resource_proxy_address != usual.resource_proxy_address),
-        ("redis-compression-type", set.redis_compression_type != usual.redis_compression_type),
         ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
         ("event-processors", set.event_processors != usual.event_processors),
         ("otlp-insecure", set.otlp_insecure != usual.otlp_insecure),

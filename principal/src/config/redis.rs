@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use common::{
     config::{FlagError, values::given},
-    redis::{Credentials, Endpoint, Login},
+    redis::{Compression, Credentials, Endpoint, Login},
     tls::{IdentitySource, RootsKey, RootsSource},
 };
 
@@ -35,6 +35,8 @@ pub struct RedisConfig {
     pub tls: Option<RedisTls>,
     /// Where the login comes from.
     pub credentials: Credentials,
+    /// How Argo CD compresses what it keeps there.
+    pub compression: Compression,
 }
 
 /// How the certificate of a Redis is verified.
@@ -62,7 +64,12 @@ pub(super) fn redis_door(args: &Args, reader: Reader) -> Result<Option<RedisDoor
         true => (Some(key_pair(flags, reader)?), Some(verification(flags, reader)?)),
         false => (None, None),
     };
-    let redis = RedisConfig { address: address.to_owned(), tls: redis_tls, credentials: credentials(flags)? };
+    let redis = RedisConfig {
+        address: address.to_owned(),
+        tls: redis_tls,
+        credentials: credentials(flags)?,
+        compression: flags.redis_compression_type,
+    };
     Ok(Some(RedisDoorConfig {
         listen: flags.redis_proxy_listen,
         tls,

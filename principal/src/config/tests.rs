@@ -2,7 +2,7 @@ use clap::{ArgAction, Args as _, Command};
 use common::{
     auth::Secret,
     config::{TlsVersion, command::go_style},
-    redis::{Credentials, Login},
+    redis::{Compression, Credentials, Login},
     tls::{RootsKey, SecretName},
 };
 
@@ -98,7 +98,15 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!((door.max_bulk, door.max_args), (512 << 20, 1 << 20));
     assert_eq!(
         (door.tls, door.redis),
-        (None, RedisConfig { address: "argocd-redis:6379".into(), tls: None, credentials: Credentials::None })
+        (
+            None,
+            RedisConfig {
+                address: "argocd-redis:6379".into(),
+                tls: None,
+                credentials: Credentials::None,
+                compression: Compression::Gzip
+            }
+        )
     );
     assert_eq!(config.mapping, Mapping::Namespace);
     assert_eq!(config.kube, Path::new(POD_TOKEN).exists().then_some(KubeSource::Pod));
@@ -166,6 +174,7 @@ fn the_redis_door_is_as_its_flags_say() {
         "--redis-proxy-listen=[::1]:0",
         "--redis-server-address=10.0.0.1:7000",
         "--redis-creds-dir-path=/creds",
+        "--redis-compression-type=none",
         "--redis-max-bulk=1048576",
         "--redis-max-args=16",
     ]);
@@ -176,6 +185,7 @@ fn the_redis_door_is_as_its_flags_say() {
             address: "10.0.0.1:7000".into(),
             tls: None,
             credentials: Credentials::Directory("/creds".into()),
+            compression: Compression::None,
         },
         max_bulk: 1 << 20,
         max_args: 16,
@@ -310,7 +320,6 @@ fn every_flag_without_effect_is_told_once_it_is_set() {
         let flag = arg.get_long().unwrap();
         let value = match (flag, arg.get_action()) {
             ("full-detail", _) => "all",
-            ("redis-compression-type", _) => "none",
             ("ha-preferred-role", _) => "replica",
             ("grpc-max-message-size" | "event-processors" | "ha-admin-port", _) => "7",
             ("ha-failover-timeout" | "ha-replication-initial-ack-timeout", _) => "7s",

@@ -20,6 +20,7 @@ use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tracing::info_span;
 
+pub(crate) use self::references::Servers;
 use self::{
     application::Application,
     cluster_secret::ClusterSecret,

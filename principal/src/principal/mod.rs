@@ -149,7 +149,7 @@ impl Principal {
         let tunnel_metrics = TunnelMetrics::register(metrics.part("tunnel"));
         let limits_of_requests = Limits { per_agent: config.max_requests_per_agent, all: config.max_requests };
         let clusters = control_plane.as_ref().map(|control_plane| control_plane.cluster_secrets(&config.namespace));
-        let directory = Arc::new(Directory::new(clusters));
+        let directory = Arc::new(Directory::new(clusters.clone()));
         directory.register(metrics.part("tunnel"));
         let agents = Arc::new(Registry::new(Arc::clone(&directory), limits_of_requests, tunnel_metrics.clone()));
         let routes = config.redis_door.as_ref().map(|_open| {
@@ -177,7 +177,7 @@ impl Principal {
         drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
         if let (Some(door), Some(routes)) = (redis_door, routes) {
             let (agents, listen_metrics) = (Arc::clone(&agents), listen_metrics.clone());
-            door.serve(Serving { agents, routes, metrics: &mut metrics, limits, listen_metrics, drain });
+            door.serve(Serving { agents, routes, clusters, metrics: &mut metrics, limits, listen_metrics, drain });
         }
         if let Some((listener, tls, options)) = door {
             let dialer: Arc<dyn Dialer> = agents;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use common::{
     drain,
-    redis::{Credentials, Endpoint},
+    redis::{Compression, Credentials, Endpoint},
     telemetry::Registry as Metrics,
 };
 use tracing::info_span;
@@ -12,12 +12,15 @@ use tracing::info_span;
 use super::{Error, tls::Tls};
 use crate::{
     agents::{Registry, Routes},
+    cluster_info::{self, ClusterInfoMetrics},
     config::{RedisConfig, RedisDoorConfig, RedisTls},
+    control_plane::References,
     doors::redis::{
         RedisDoor, RedisDoorOptions,
         subscriptions::{SubscriptionMetrics, Subscriptions},
     },
     listen::{ListenLimits, ListenMetrics, Listener, Security},
+    redis::OwnRedis,
 };
 
 /// A door whose socket is bound, and that nobody serves yet.
@@ -26,12 +29,15 @@ pub(super) struct BoundRedisDoor {
     security: Security,
     options: RedisDoorOptions,
     credentials: Credentials,
+    compression: Compression,
 }
 
 /// What a door is served with.
 pub(super) struct Serving<'s> {
     pub(super) agents: Arc<Registry>,
     pub(super) routes: Arc<dyn Routes>,
+    /// The cluster Secrets, where they can be read at all.
+    pub(super) clusters: Option<Arc<References>>,
     pub(super) metrics: &'s mut Metrics,
     pub(super) limits: ListenLimits,
     pub(super) listen_metrics: ListenMetrics,
@@ -49,17 +55,23 @@ impl BoundRedisDoor {
         let redis = endpoint(&config.redis, tls).await?;
         let listener = Listener::bind(DOOR, &config.listen.ip().to_string(), config.listen.port()).await?;
         let options = RedisDoorOptions { redis, max_bulk: config.max_bulk, max_args: config.max_args };
-        Ok(Self { listener, security, options, credentials: config.redis.credentials.clone() })
+        let RedisConfig { credentials, compression, .. } = config.redis.clone();
+        Ok(Self { listener, security, options, credentials, compression })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.listener.local_addr()
     }
 
-    /// Serves it until the drain begins.
+    /// Serves it until the drain begins, and keeps in its Redis how it stands with the agents' clusters.
     pub(super) fn serve(self, with: Serving<'_>) {
-        let Self { listener, security, options, credentials } = self;
-        let Serving { agents, routes, metrics, limits, listen_metrics, drain } = with;
+        let Self { listener, security, options, credentials, compression } = self;
+        let Serving { agents, routes, clusters, metrics, limits, listen_metrics, drain } = with;
+        if let Some(clusters) = clusters {
+            let redis = OwnRedis::new(options.redis.clone(), credentials.clone());
+            let metrics = ClusterInfoMetrics::register(metrics.part("cluster_info"));
+            cluster_info::keep(agents.clone(), clusters, redis, compression, metrics, drain);
+        }
         let metrics = metrics.part("redis_door");
         let subscription_metrics = SubscriptionMetrics::register(metrics);
         let subscriptions =

@@ -1,0 +1,181 @@
+//! Watches who is registered and who is attached, asks agents what they know of their clusters, and writes all of it into
+//! the book.
+//!
+//! Always true: waiting costs nothing, and so many agents are asked at a time that neither they nor we are busy with it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use common::{AgentName, Report, tunnel::SessionId};
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Abortable, abortable},
+    stream::FuturesUnordered,
+};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
+use tracing::{debug, warn};
+
+use super::{
+    book::{Book, Registered},
+    desk::Desk,
+    figures::Figures,
+    metrics::{Answer, ClusterInfoMetrics},
+    question::{Failure, ask},
+};
+use crate::{agents::Dialer, control_plane::References};
+
+/// The task.
+pub(super) struct Watcher {
+    dialer: Arc<dyn Dialer>,
+    clusters: Arc<References>,
+    desk: Arc<Desk>,
+    metrics: ClusterInfoMetrics,
+    /// What ends to follow each agent.
+    followed: HashMap<AgentName, AbortHandle>,
+}
+
+/// Which session of an agent is the newest.
+type Newest = watch::Receiver<Option<SessionId>>;
+
+// === impl Watcher ===
+
+impl Watcher {
+    pub(super) fn new(
+        dialer: Arc<dyn Dialer>,
+        clusters: Arc<References>,
+        desk: Arc<Desk>,
+        metrics: ClusterInfoMetrics,
+    ) -> Self {
+        Self { dialer, clusters, desk, metrics, followed: HashMap::new() }
+    }
+
+    /// Watches for ever.
+    pub(super) async fn run(mut self) {
+        let mut changes = self.clusters.changes();
+        // What is known already counts, too.
+        changes.mark_changed();
+        let mut read_at = Instant::now();
+        let mut moves = FuturesUnordered::new();
+        let mut asked = FuturesUnordered::new();
+        loop {
+            while asked.len() < ASKED
+                && let Some((agent, session)) = self.desk.with(Book::next_ask)
+            {
+                asked.push(question(Arc::clone(&self.dialer), agent, session));
+            }
+            let due = self.desk.with(|book| book.next_due());
+            tokio::select! {
+                () = changed(&mut changes, read_at) => {
+                    for agent in self.read() {
+                        let mut newest = self.dialer.newest(&agent);
+                        // As it is now counts, too.
+                        newest.mark_changed();
+                        moves.push(self.follow(agent, newest));
+                        // Thousands may come at once, and each is looked up.
+                        yield_now().await;
+                    }
+                    read_at = Instant::now() + PAUSE;
+                }
+                Some(next) = moves.next() => {
+                    if let Ok((agent, mut newest)) = next {
+                        let session = *newest.borrow_and_update();
+                        self.desk.with(|book| book.attached(&agent, session));
+                        moves.push(self.follow(agent, newest));
+                    }
+                }
+                Some((agent, session, said)) = asked.next() => self.heard(&agent, session, said),
+                () = until(due) => self.desk.with(|book| book.due(Instant::now())),
+            }
+        }
+    }
+
+    /// Reads who is registered; those who were not are to be followed.
+    fn read(&mut self) -> Vec<AgentName> {
+        let Some(servers) = self.clusters.servers() else { return Vec::new() };
+        let done = self.desk.with(|book| book.registered(servers, Instant::now()));
+        let Registered { came, gone, contested } = done;
+        for agent in gone {
+            if let Some(stop) = self.followed.remove(&agent) {
+                stop.abort();
+            }
+        }
+        for (agent, server) in contested {
+            warn!(
+                %agent,
+                %server,
+                "another agent's cluster Secret has the same server, by which Argo CD tells clusters apart: it needs one of \
+                 its own, such as https://argocd-agent-resource-proxy:9090?agentName={agent}"
+            );
+        }
+        came
+    }
+
+    /// The next that is to be known of the agent's sessions, unless nobody wants to know by then.
+    fn follow(
+        &mut self,
+        agent: AgentName,
+        newest: Newest,
+    ) -> Abortable<impl Future<Output = (AgentName, Newest)> + use<>> {
+        let (next, stop) = abortable(moved(agent.clone(), newest));
+        self.followed.insert(agent, stop);
+        next
+    }
+
+    fn heard(&self, agent: &AgentName, session: SessionId, said: Result<Option<Figures>, Failure>) {
+        match said {
+            Ok(figures) => {
+                self.metrics.answer(if figures.is_some() { Answer::Told } else { Answer::Nothing });
+                self.desk.with(|book| book.told(agent, session, figures));
+            }
+            Err(failure) => {
+                self.metrics.answer(Answer::Failed);
+                debug!(%agent, error = %Report(&failure), "the agent does not say how it stands with its cluster");
+                self.desk.with(|book| book.failed(agent, session, Instant::now()));
+            }
+        }
+    }
+}
+
+/// Resolves when the agent's newest session is another one.
+async fn moved(agent: AgentName, mut newest: Newest) -> (AgentName, Newest) {
+    if newest.changed().await.is_err() {
+        // Nobody is left who attaches anybody.
+        std::future::pending::<()>().await;
+    }
+    (agent, newest)
+}
+
+async fn question(
+    dialer: Arc<dyn Dialer>,
+    agent: AgentName,
+    session: SessionId,
+) -> (AgentName, SessionId, Result<Option<Figures>, Failure>) {
+    let said = ask(&*dialer, &agent, session).await;
+    (agent, session, said)
+}
+
+/// Resolves when there is something new, and not before that time.
+async fn changed(changes: &mut watch::Receiver<()>, not_before: Instant) {
+    sleep_until(not_before).await;
+    if changes.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Resolves at that time, if there is one.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// So many agents are asked at a time. Ten thousand that come back at once have all been asked after some seconds, and
+/// those that do not answer are a few hundred a minute.
+const ASKED: usize = 32;
+
+/// All Secrets are looked at when one has changed, so whoever changes thousands of them is not followed one by one.
+const PAUSE: Duration = Duration::from_millis(100);
