@@ -18,6 +18,8 @@ use principal::config::KubeSource;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+const TYPE: &str = "argocd.argoproj.io/secret-type";
+const AGENT: &str = "argocd-agent.argoproj-labs.io/agent-name";
 const PROXY: &str = "https://argocd-agent-resource-proxy:9090?agentName=";
 /// What an Argo CD in a workload cluster calls that cluster.
 const IN_CLUSTER: &str = "cluster|info|https://kubernetes.default.svc|1.8.3";
@@ -32,7 +34,7 @@ async fn an_agents_cluster_is_connected_while_its_agent_is() {
     assert!(away.get("serverVersion").is_none() && away.get("apiVersions").is_none());
     assert_eq!((&away["applicationsCount"], &away["cacheInfo"]["resourcesCount"]), (&json!(0), &json!(0)));
 
-    let agent = control.agent("agent-a", control.nobody()).await;
+    let agent = control.agent("agent-a", control.nobody).await;
     let began = Instant::now();
     let here = control.until(&key, |info| status(info) == "Successful").await;
     assert!(began.elapsed() < Duration::from_secs(1), "after {:?}", began.elapsed());
@@ -49,7 +51,7 @@ async fn an_agents_cluster_is_connected_while_its_agent_is() {
 #[tokio::test]
 async fn each_address_of_an_agent_is_written_as_soon_as_a_secret_says_it() {
     let control = Control::start("info-secrets").await;
-    let _agent = control.agent("agent-a", control.nobody()).await;
+    let _agent = control.agent("agent-a", control.nobody).await;
     control.secret("one", "agent-a", "https://one/").await;
     control.secret("two", "agent-a", "https://two:9090?agentName=agent-a").await;
     for server in ["https://one", "https://two:9090?agentName=agent-a"] {
@@ -62,13 +64,7 @@ async fn each_address_of_an_agent_is_written_as_soon_as_a_secret_says_it() {
     let info = control.until("cluster|info|https://three|1.8.3.gz", |info| status(info) == "Failed").await;
     assert_eq!(message(&info), "Agent: 'agent-b' is disconnected with principal");
     // A cluster that is no agent's is nobody's business.
-    let other = json!({"metadata": {"name": "other", "namespace": control.namespace,
-        "labels": {"argocd.argoproj.io/secret-type": "cluster"}}});
-    let mut other = other;
-    other["apiVersion"] = "v1".into();
-    other["kind"] = "Secret".into();
-    other["stringData"] = json!({"server": "https://other"});
-    cluster::apply(&other.to_string()).await;
+    control.labelled("other", json!({TYPE: "cluster"}), "https://other").await;
     control.secret("last", "agent-b", "https://last").await;
     control.until("cluster|info|https://last|1.8.3.gz", |_info| true).await;
     assert_eq!(control.ask(&["EXISTS", "cluster|info|https://other|1.8.3.gz"]).await, b":0\r\n");
@@ -77,7 +73,7 @@ async fn each_address_of_an_agent_is_written_as_soon_as_a_secret_says_it() {
     control.secret("next", "agent-b", "https://next").await;
     control.until("cluster|info|https://next|1.8.3.gz", |_info| true).await;
     control.ask(&["DEL", "cluster|info|https://last|1.8.3.gz"]).await;
-    let agent = control.agent("agent-b", control.nobody()).await;
+    let agent = control.agent("agent-b", control.nobody).await;
     control.until("cluster|info|https://next|1.8.3.gz", |info| status(info) == "Successful").await;
     assert_eq!(control.ask(&["EXISTS", "cluster|info|https://last|1.8.3.gz"]).await, b":0\r\n");
     drop(agent);
@@ -148,11 +144,15 @@ async fn a_redis_that_restarts_and_another_writer_are_made_good() {
     })
     .await;
     control.secret("cluster-agent-a", "agent-a", &format!("{PROXY}agent-a")).await;
-    let _agent = control.agent("agent-a", control.nobody()).await;
+    let agent = control.agent("agent-a", control.nobody).await;
     let key = format!("cluster|info|{PROXY}agent-a|1.8.3.gz");
     control.until(&key, |info| status(info) == "Successful").await;
     // As Argo CD's controller does where it is not told to leave the cluster alone.
     control.ask(&["SET", &key, "anything"]).await;
+    agent.stop(Duration::ZERO).await;
+    control.until(&key, |info| status(info) == "Failed").await;
+    let _agent = control.agent("agent-a", control.nobody).await;
+    control.until(&key, |info| status(info) == "Successful").await;
     control.secret("another", "agent-a", "https://another").await;
     control.until("cluster|info|https://another|1.8.3.gz", |info| status(info) == "Successful").await;
     control.redis.restart().await;
@@ -216,10 +216,6 @@ impl Control {
         Self { world, redis, password, namespace, nobody }
     }
 
-    fn nobody(&self) -> SocketAddr {
-        self.nobody
-    }
-
     /// An agent whose cluster's Redis is there, attached.
     async fn agent(&self, name: &str, redis: SocketAddr) -> Attached {
         self.world
@@ -233,12 +229,12 @@ impl Control {
 
     /// Makes or changes a cluster Secret.
     async fn secret(&self, name: &str, agent: &str, server: &str) {
-        let labels = json!({
-            "argocd.argoproj.io/secret-type": "cluster",
-            "argocd-agent.argoproj-labs.io/agent-name": agent,
-        });
+        self.labelled(name, json!({TYPE: "cluster", AGENT: agent}), server).await;
+    }
+
+    async fn labelled(&self, name: &str, labels: Value, server: &str) {
         let metadata = json!({"namespace": self.namespace, "name": name, "labels": labels});
-        let data = json!({"name": agent, "server": server, "config": "{}"});
+        let data = json!({"name": name, "server": server, "config": "{}"});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
         cluster::apply(&secret.to_string()).await;
     }

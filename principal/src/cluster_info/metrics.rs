@@ -92,3 +92,28 @@ impl ClusterInfoMetrics {
 }
 
 common::snake_case_labels!(Save, Answer, Connected);
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_what_dashboards_expect() {
+        let mut registry = Registry::with_prefix("argocd_agent_cluster_info");
+        let metrics = ClusterInfoMetrics::register(&mut registry);
+        metrics.save(Save::Saved);
+        metrics.answer(Answer::Nothing);
+        metrics.connection(Connected::Up);
+        let mut text = String::new();
+        text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"argocd_agent_cluster_info_saves_total{outcome="saved"} 1"#,
+            r#"argocd_agent_cluster_info_answers_total{outcome="nothing"} 1"#,
+            r#"argocd_agent_cluster_info_connections_total{outcome="up"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}

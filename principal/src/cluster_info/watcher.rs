@@ -179,3 +179,126 @@ const ASKED: usize = 32;
 
 /// All Secrets are looked at when one has changed, so whoever changes thousands of them is not followed one by one.
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use common::tunnel::{Target, TunnelStream};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::agents::{DialError, Lease};
+
+    /// Agents that are attached, and cannot be asked anything.
+    #[derive(Default)]
+    struct Agents(Mutex<HashMap<AgentName, watch::Sender<Option<SessionId>>>>);
+
+    // === impl Agents ===
+
+    impl Agents {
+        fn with<T>(&self, name: &str, act: impl FnOnce(&watch::Sender<Option<SessionId>>) -> T) -> T {
+            let mut agents = self.0.lock().unwrap();
+            act(agents.entry(AgentName::parse(name).unwrap()).or_insert_with(|| watch::Sender::new(None)))
+        }
+    }
+
+    impl Dialer for Agents {
+        fn reserve(&self, _agent: &AgentName) -> Result<Lease, DialError> {
+            Err(DialError::Busy)
+        }
+
+        fn dial(&self, _session: SessionId, _target: Target) -> Result<TunnelStream, DialError> {
+            Err(DialError::NotConnected)
+        }
+
+        fn newest(&self, agent: &AgentName) -> Newest {
+            self.with(agent.as_str(), watch::Sender::subscribe)
+        }
+    }
+
+    /// The next that is written: its address, and whether the agent is attached.
+    async fn saved(desk: &Desk) -> (String, bool) {
+        loop {
+            if let Some(save) = desk.with(Book::next_save) {
+                let is_attached = matches!(save.standing(), super::super::value::Standing::Attached(_));
+                return (save.server.to_string(), is_attached);
+            }
+            desk.unsaved().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn agents_are_followed_while_a_secret_stands_for_them() {
+        let (agents, clusters, desk) =
+            (Arc::new(Agents::default()), References::not_listed(), Arc::new(Desk::default()));
+        let metrics = ClusterInfoMetrics::register(&mut Registry::default());
+        let watcher = Watcher::new(agents.clone(), Arc::clone(&clusters), Arc::clone(&desk), metrics);
+        let followers = |name: &str| agents.with(name, watch::Sender::receiver_count);
+        agents.with("b", |newest| newest.send_replace(Some(SessionId::random())));
+        let script = async {
+            clusters.say(&[("one", "a", "x"), ("two", "b", "y")]);
+            let mut first = [saved(&desk).await, saved(&desk).await];
+            first.sort();
+            assert_eq!(first, [("x".into(), false), ("y".into(), false)]);
+            // It was attached before it was registered.
+            assert_eq!(saved(&desk).await, ("y".into(), true));
+            agents.with("a", |newest| newest.send_replace(Some(SessionId::random())));
+            assert_eq!(saved(&desk).await, ("x".into(), true));
+            agents.with("a", |newest| newest.send_replace(None));
+            assert_eq!(saved(&desk).await, ("x".into(), false));
+            assert_eq!((followers("a"), followers("b")), (1, 1));
+            clusters.say(&[("two", "b", "z")]);
+            assert_eq!(saved(&desk).await, ("z".into(), true));
+            while followers("a") > 0 {
+                yield_now().await;
+            }
+            // It comes back, and is followed again.
+            agents.with("a", |newest| newest.send_replace(Some(SessionId::random())));
+            clusters.say(&[("one", "a", "x"), ("two", "b", "z")]);
+            assert_eq!(saved(&desk).await.0, "x");
+            assert_eq!(saved(&desk).await, ("x".into(), true));
+            // Nobody has said anything for minutes, and all of it is written again.
+            let mut again = [saved(&desk).await, saved(&desk).await];
+            again.sort();
+            assert_eq!(again, [("x".into(), true), ("z".into(), true)]);
+        };
+        tokio::select! {
+            () = watcher.run() => unreachable!("it watches for ever"),
+            () = script => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_agents_are_followed_by_one_task() {
+        let (agents, clusters, desk) =
+            (Arc::new(Agents::default()), References::not_listed(), Arc::new(Desk::default()));
+        let metrics = ClusterInfoMetrics::register(&mut Registry::default());
+        let watcher = Watcher::new(agents.clone(), Arc::clone(&clusters), Arc::clone(&desk), metrics);
+        let names: Vec<_> = (0..5_000).map(|number| format!("agent-{number}")).collect();
+        let script = async {
+            let list: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str(), name.as_str())).collect();
+            clusters.say(&list);
+            for _ in &names {
+                assert!(!saved(&desk).await.1);
+            }
+            for name in &names {
+                while agents.with(name, watch::Sender::receiver_count) == 0 {
+                    yield_now().await;
+                }
+                agents.with(name, |newest| newest.send_replace(Some(SessionId::random())));
+            }
+            let mut attached = std::collections::HashSet::new();
+            while attached.len() < names.len() {
+                let (server, is_attached) = saved(&desk).await;
+                if is_attached {
+                    attached.insert(server);
+                }
+            }
+        };
+        tokio::select! {
+            () = watcher.run() => unreachable!("it watches for ever"),
+            () = script => {}
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub(super) struct Writer {
     desk: Arc<Desk>,
     metrics: ClusterInfoMetrics,
     backoff: Backoff,
+    /// The trouble that was told last, so that it is told once and not as often as it is met.
+    told: Option<String>,
 }
 
 /// What Redis was told and has not answered.
@@ -44,7 +46,7 @@ enum Told {
 
 impl Writer {
     pub(super) fn new(redis: OwnRedis, compression: Compression, desk: Arc<Desk>, metrics: ClusterInfoMetrics) -> Self {
-        Self { redis, compression, desk, metrics, backoff: Backoff::default() }
+        Self { redis, compression, desk, metrics, backoff: Backoff::default(), told: None }
     }
 
     /// Writes for ever.
@@ -53,7 +55,6 @@ impl Writer {
             let trouble = match self.redis.connect(LONGEST, SILENCE).await {
                 Ok(wire) => {
                     self.metrics.connection(Connected::Up);
-                    info!(redis = %self.redis, "writing how it stands with the agents' clusters");
                     let began = Instant::now();
                     let trouble = self.serve(wire).await;
                     self.backoff.worked(began.elapsed());
@@ -64,19 +65,24 @@ impl Writer {
                     trouble
                 }
             };
-            let first = self.backoff.is_fresh();
-            let wait = self.backoff.fail();
-            if first {
-                warn!(redis = %self.redis, error = %Report(&trouble), "cannot write how it stands with the agents' clusters, trying again");
-            } else {
-                debug!(redis = %self.redis, error = %Report(&trouble), "still cannot write how it stands with the agents' clusters");
-            }
-            sleep(wait).await;
+            self.tell(&trouble);
+            sleep(self.backoff.fail()).await;
         }
     }
 
+    fn tell(&mut self, trouble: &Trouble) {
+        let error = Report(trouble).to_string();
+        if self.told.as_ref() == Some(&error) {
+            debug!(redis = %self.redis, error, "still cannot write how it stands with the agents' clusters");
+            return;
+        }
+        let cure = cure(trouble);
+        warn!(redis = %self.redis, error, cure, "cannot write how it stands with the agents' clusters, trying again");
+        self.told = Some(error);
+    }
+
     /// Writes until that does not work any more.
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, mut wire: Wire<S>) -> Trouble {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut wire: Wire<S>) -> Trouble {
         self.desk.with(Book::save_all);
         let mut told = VecDeque::new();
         let mut ping_at = Instant::now() + PING;
@@ -127,7 +133,7 @@ impl Writer {
         frames::command(&[b"SET", key.as_bytes(), &value, b"EX", LASTS.as_secs().to_string().as_bytes()])
     }
 
-    fn hear(&self, frame: &Frame, told: Option<Told>) -> Result<(), Trouble> {
+    fn hear(&mut self, frame: &Frame, told: Option<Told>) -> Result<(), Trouble> {
         match told.ok_or(Trouble::Unasked)? {
             Told::Save if frame.head.is_error() => {
                 self.metrics.save(Save::Refused);
@@ -135,12 +141,32 @@ impl Writer {
             }
             Told::Save if frame.head.marker() == Marker::Simple => {
                 self.metrics.save(Save::Saved);
+                if self.told.take().is_some() {
+                    info!(redis = %self.redis, "how it stands with the agents' clusters is written again");
+                }
                 Ok(())
             }
             // Redis is there, whatever it thinks of us: if it writes no more it says so to the next value.
             Told::Ping if frame.head.is_error() || frame.head.marker() == Marker::Simple => Ok(()),
             Told::Save | Told::Ping => Err(Trouble::Unasked),
         }
+    }
+}
+
+/// What an operator can do about it.
+fn cure(trouble: &Trouble) -> &'static str {
+    let words = match trouble {
+        Trouble::Login(_) => return "look at --redis-password, or at the files in --redis-creds-dir-path",
+        Trouble::Refused(words) => words,
+        Trouble::Connect(_) | Trouble::Wire(_) | Trouble::Unasked | Trouble::Silent => {
+            return "look at --redis-server-address, and at that Redis";
+        }
+    };
+    match words.split(' ').next() {
+        Some("NOAUTH") => "give --redis-password or --redis-creds-dir-path",
+        Some("NOPERM") => "allow this user to SET cluster|info|*",
+        Some("OOM") => "give that Redis more memory",
+        _ => "look at that Redis",
     }
 }
 
@@ -201,7 +227,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_is_written_on_each_connection_and_what_is_new_at_once() {
-        let writer = writer(&["a", "b"]);
+        let mut writer = writer(&["a", "b"]);
+        let desk = Arc::clone(&writer.desk);
         for _ in 0..2 {
             let (near, mut redis) = duplex(1 << 20);
             let talk = async {
@@ -211,9 +238,9 @@ mod tests {
                 redis.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
                 let b = AgentName::parse("b").unwrap();
                 let session = Some(common::tunnel::SessionId::random());
-                writer.desk.with(|book| book.attached(&b, session));
+                desk.with(|book| book.attached(&b, session));
                 assert!(take(&mut redis, 1).await.contains("'b' is connected"));
-                writer.desk.with(|book| book.attached(&b, None));
+                desk.with(|book| book.attached(&b, None));
                 drop(redis);
             };
             let (trouble, ()) = tokio::join!(writer.serve(Wire::new(near, LONGEST)), talk);
@@ -225,7 +252,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_redis_that_is_slow_has_only_so_much_under_way() {
         let names: Vec<_> = (0..1_000).map(|number| format!("agent-{number}")).collect();
-        let writer = writer(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut writer = writer(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let metrics = writer.metrics.clone();
         let (near, mut redis) = duplex(8 << 20);
         let talk = async {
             let mut all = 0;
@@ -238,7 +266,7 @@ mod tests {
                 redis.write_all("+OK\r\n".repeat(unanswered).as_bytes()).await.unwrap();
                 all += unanswered;
             }
-            while writer.metrics.saved(Save::Saved) < 1_000 {
+            while metrics.saved(Save::Saved) < 1_000 {
                 tokio::task::yield_now().await;
             }
         };
@@ -250,7 +278,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_redis_that_does_not_answer_is_given_up() {
-        let writer = writer(&[]);
+        let mut writer = writer(&[]);
         let (near, mut redis) = duplex(1 << 20);
         let began = Instant::now();
         let talk = async {
@@ -270,13 +298,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_redis_that_does_not_take_it_says_so_in_its_own_words() {
-        for (answer, told) in [
-            ("-NOPERM no permissions\r\n", "Redis refuses: NOPERM no permissions"),
-            ("-OOM command not allowed\r\n", "Redis refuses: OOM command not allowed"),
-            (":1\r\n", "Redis answered what nobody asked"),
-            ("+OK\r\n+OK\r\n", "Redis answered what nobody asked"),
+        for (answer, told, cured_by) in [
+            ("-NOPERM no permissions\r\n", "Redis refuses: NOPERM no permissions", "SET cluster|info|*"),
+            ("-NOAUTH no\r\n", "Redis refuses: NOAUTH no", "--redis-password"),
+            ("-OOM command not allowed\r\n", "Redis refuses: OOM command not allowed", "memory"),
+            (":1\r\n", "Redis answered what nobody asked", "--redis-server-address"),
+            ("+OK\r\n+OK\r\n", "Redis answered what nobody asked", "--redis-server-address"),
         ] {
-            let writer = writer(&["a"]);
+            let mut writer = writer(&["a"]);
             let (near, mut redis) = duplex(1 << 20);
             let talk = async {
                 take(&mut redis, 1).await;
@@ -285,6 +314,7 @@ mod tests {
             };
             let (trouble, _redis) = tokio::join!(writer.serve(Wire::new(near, LONGEST)), talk);
             assert_eq!(trouble.to_string(), told);
+            assert!(cure(&trouble).contains(cured_by), "{trouble}");
         }
     }
 }

@@ -207,6 +207,16 @@ impl References {
         std::sync::Arc::new(references)
     }
 
+    /// A complete list says so now: name, agent and address of each.
+    pub(crate) fn say(&self, list: &[(&str, &str, &str)]) {
+        let mut listed = Listed::default();
+        for (name, agent, server) in list {
+            let agent = AgentName::parse(agent).unwrap();
+            listed.set("argocd", name, Some(Reference { agent, server: Some((*server).into()) }));
+        }
+        self.replace(listed);
+    }
+
     /// Before the first list.
     pub(crate) fn not_listed() -> std::sync::Arc<Self> {
         std::sync::Arc::new(Self::new(Objects::Applications))
