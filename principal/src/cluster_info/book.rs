@@ -267,7 +267,7 @@ impl Turns {
     }
 }
 
-/// As often as upstream. What is written lasts [three times](super::writer) as long.
+/// As often as upstream. What is written lasts more than three times as long.
 pub(super) const PERIOD: Duration = Duration::from_secs(180);
 
 /// An agent that has only just attached may not have found its Redis yet.

@@ -36,8 +36,8 @@ pub(super) enum Failure {
     Nonsense(#[source] Nonsense),
 }
 
-/// What the agent says, in that session and within 5 s; none where its Argo CD says nothing. The lease is held for as long, and
-/// the pipe is of no other use.
+/// What the agent says, in that session and within 5 s; none where its Argo CD says nothing. The lease is held for as
+/// long, and the pipe is of no other use.
 pub(super) async fn ask(
     dialer: &dyn Dialer,
     agent: &AgentName,
