@@ -11,5 +11,6 @@ pub mod doors;
 pub mod listen;
 mod principal;
 mod redis;
+pub mod revocation;
 
 pub use principal::{Error, Principal, run};

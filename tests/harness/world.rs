@@ -22,7 +22,7 @@ use common::{
 use principal::{
     Principal,
     agents::auth::CertificateRule,
-    config::{KubeDoorConfig, ListenAddress, Mapping, ServerTls},
+    config::{JwtKeySource, KubeDoorConfig, ListenAddress, Mapping, ServerTls},
 };
 use tempfile::TempDir;
 
@@ -79,6 +79,7 @@ impl World {
                 tls,
                 response_timeout: Duration::from_secs(10),
             }),
+            jwt_key: JwtKeySource::Secret("argocd-agent-jwt".into()),
             redis_door: None,
             mapping: Mapping::Namespace,
             kube: None,

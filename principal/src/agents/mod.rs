@@ -1,4 +1,4 @@
-//! The agents behind the doors: who there is, who is attached, how to reach them, and whose a key is.
+//! The agents behind the doors: who there is, who is attached, how to reach them, and whose a key or a token is.
 
 pub mod auth;
 pub mod dialer;
@@ -10,8 +10,10 @@ pub mod routes;
 pub mod serve;
 pub mod service;
 pub mod session;
+pub mod tokens;
 
 pub use dialer::{DialError, Dialer, Lease};
 pub use directory::Directory;
 pub use registry::Registry;
 pub use routes::{Route, Router, Routes};
+pub use tokens::Tokens;

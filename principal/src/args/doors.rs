@@ -54,6 +54,21 @@ pub(crate) struct ResourceProxy {
 }
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
+pub(crate) struct Tokens {
+    /// File with the private key (RSA, PEM) that signs callers' tokens; read again when it changes. Comes before the Secret
+    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_KEY_PATH", value_name = "FILE")]
+    pub(crate) jwt_key: Option<String>,
+
+    /// INSECURE: Generate a key that signs callers' tokens, which end with the process. Comes before the Secret
+    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_ALLOW_GENERATE")]
+    pub(crate) insecure_jwt_generate: bool,
+
+    /// Secret whose jwt.key is the private key that signs callers' tokens; followed as it changes
+    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_SECRET_NAME", value_name = "SECRET", default_value = "argocd-agent-jwt")]
+    pub(crate) jwt_secret_name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct RedisProxy {
     /// Serve no Redis door
     #[arg(long, env = "ARGOCD_PRINCIPAL_DISABLE_REDIS_PROXY")]

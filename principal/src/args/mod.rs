@@ -16,7 +16,7 @@ use common::config::{
 };
 
 pub(crate) use self::{
-    doors::{REDIS_CA_SECRET, RedisProxy, ResourceProxy},
+    doors::{REDIS_CA_SECRET, RedisProxy, ResourceProxy, Tokens},
     unused::{Later, NoEffect},
 };
 
@@ -31,6 +31,8 @@ pub struct Args {
     pub(crate) tls: Tls,
     #[command(flatten, next_help_heading = "Resource proxy (the Kubernetes door)")]
     pub(crate) resource_proxy: ResourceProxy,
+    #[command(flatten, next_help_heading = "Bearer tokens at the Kubernetes door")]
+    pub(crate) tokens: Tokens,
     #[command(flatten, next_help_heading = "Redis proxy (the Redis door)")]
     pub(crate) redis_proxy: RedisProxy,
     #[command(flatten, next_help_heading = "Control plane")]

@@ -14,10 +14,6 @@ pub(crate) struct Later {
     #[arg(long, env = "ARGOCD_PRINCIPAL_INSECURE_PLAINTEXT")]
     pub(crate) insecure_plaintext: bool,
 
-    /// File with the key that signs the tokens of callers
-    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_KEY_PATH", value_name = "FILE")]
-    pub(crate) jwt_key: Option<String>,
-
     /// Serve agents over WebSocket
     #[arg(long, env = "ARGOCD_PRINCIPAL_ENABLE_WEBSOCKET")]
     pub(crate) enable_websocket: bool,
@@ -64,14 +60,6 @@ pub(crate) struct NoEffect {
     /// Labels of created namespaces
     #[arg(long, env = "ARGOCD_PRINCIPAL_NAMESPACE_CREATE_LABELS", value_name = "LABELS", value_delimiter = ',')]
     pub(crate) namespace_create_labels: Vec<String>,
-
-    /// Secret with the key that signs tokens
-    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_SECRET_NAME", value_name = "SECRET", default_value = "argocd-agent-jwt")]
-    pub(crate) jwt_secret_name: String,
-
-    /// INSECURE: Generate and use a temporary key that signs tokens
-    #[arg(long, env = "ARGOCD_PRINCIPAL_JWT_ALLOW_GENERATE")]
-    pub(crate) insecure_jwt_generate: bool,
 
     /// Address of the resource proxy in the cluster Secrets of self-registered agents
     #[arg(

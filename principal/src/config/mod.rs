@@ -39,6 +39,8 @@ pub struct Config {
     pub auth: CertificateRule,
     /// The Kubernetes door; `None` when it stays shut.
     pub kube_door: Option<KubeDoorConfig>,
+    /// Where the key of callers' tokens is.
+    pub jwt_key: JwtKeySource,
     /// The Redis door; `None` when it stays shut.
     pub redis_door: Option<RedisDoorConfig>,
     /// How Applications are mapped to agents.
@@ -98,6 +100,17 @@ pub struct KubeDoorConfig {
     pub response_timeout: Duration,
 }
 
+/// Where the key is that signs callers' tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwtKeySource {
+    /// In a file.
+    File(PathBuf),
+    /// Nowhere: one is made, and ends with the process.
+    Generated,
+    /// In the field `jwt.key` of this Secret in the principal's namespace.
+    Secret(String),
+}
+
 /// How an Application is mapped to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapping {
@@ -139,6 +152,7 @@ impl TryFrom<Args> for Config {
             auth: auth(&args, &namespace)?,
             grpc_tls: tls::grpc(&args, reader)?,
             kube_door: kube_door(&args, reader)?,
+            jwt_key: jwt_key(&args)?,
             redis_door: redis::redis_door(&args, reader)?,
             mapping: match args.control_plane.destination_based_mapping {
                 true => Mapping::Destination,
@@ -206,11 +220,8 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
         return Err(FlagError::not_supported(flag, true));
     }
-    let texts = [("jwt-key", &later.jwt_key), ("otlp-address", &later.otlp_address)];
-    for (flag, text) in texts {
-        if let Some(text) = given(text.as_ref()) {
-            return Err(FlagError::not_supported(flag, text));
-        }
+    if let Some(address) = given(later.otlp_address.as_ref()) {
+        return Err(FlagError::not_supported("otlp-address", address));
     }
     if !later.keepalive_min_interval.is_zero() {
         let interval = format!("{:?}", later.keepalive_min_interval);
@@ -264,6 +275,27 @@ fn kube_door(args: &Args, reader: tls::Reader) -> Result<Option<KubeDoorConfig>,
     }))
 }
 
+/// The first of them that is given, in upstream's order.
+fn jwt_key(args: &Args) -> Result<JwtKeySource, FlagError> {
+    let flags = &args.tokens;
+    if let Some(file) = given(flags.jwt_key.as_ref()) {
+        return Ok(JwtKeySource::File(file.into()));
+    }
+    if flags.insecure_jwt_generate {
+        return Ok(JwtKeySource::Generated);
+    }
+    match given(Some(&flags.jwt_secret_name)) {
+        Some(name) if is_object_name(name) => Ok(JwtKeySource::Secret(name.to_owned())),
+        Some(name) => Err(FlagError::not_allowed("jwt-secret-name", name, "must be a DNS-1123 subdomain")),
+        None => Err(FlagError::missing(&["jwt-secret-name"], "must be the name of a Secret")),
+    }
+}
+
+/// Whether a Secret can have that name: it becomes part of a question to the API server.
+fn is_object_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME && name.split('.').all(|label| AgentName::parse(label).is_ok())
+}
+
 /// What was given, else the Pod's own. A kubeconfig that happens to lie about is not looked for: the principal would
 /// believe whatever that cluster says.
 fn kube(args: &Args) -> Option<KubeSource> {
@@ -285,8 +317,6 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
         ("namespace-create-enable", set.namespace_create_enable != usual.namespace_create_enable),
         ("namespace-create-pattern", set.namespace_create_pattern != usual.namespace_create_pattern),
         ("namespace-create-labels", set.namespace_create_labels != usual.namespace_create_labels),
-        ("jwt-secret-name", set.jwt_secret_name != usual.jwt_secret_name),
-        ("insecure-jwt-generate", set.insecure_jwt_generate != usual.insecure_jwt_generate),
         ("resource-proxy-address", set.resource_proxy_address != usual.resource_proxy_address),
         ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
         ("event-processors", set.event_processors != usual.event_processors),
@@ -310,6 +340,9 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     .filter_map(|(flag, is_set)| is_set.then_some(flag))
     .collect()
 }
+
+/// Of a DNS-1123 subdomain.
+const LONGEST_NAME: usize = 253;
 
 /// Where Kubernetes puts the token of a Pod's ServiceAccount, unless it has none.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

@@ -167,6 +167,23 @@ fn flags_that_act_act() {
 }
 
 #[test]
+fn the_key_of_tokens_is_where_the_first_of_its_flags_says() {
+    let source = |flags: &[&str]| with(flags).unwrap().jwt_key;
+    let secret = |name: &str| JwtKeySource::Secret(name.into());
+    assert_eq!(source(&[]), secret("argocd-agent-jwt"));
+    assert_eq!(source(&["--jwt-secret-name=my.own"]), secret("my.own"));
+    assert_eq!(source(&["--insecure-jwt-generate", "--jwt-secret-name=x"]), JwtKeySource::Generated);
+    let all = ["--jwt-key=/jwt.key", "--insecure-jwt-generate", "--jwt-secret-name=x"];
+    assert_eq!(source(&all), JwtKeySource::File("/jwt.key".into()));
+    assert_eq!(source(&["--jwt-key="]), secret("argocd-agent-jwt"));
+    assert_eq!(line_with(&["--jwt-secret-name="]), "--jwt-secret-name is not given: must be the name of a Secret");
+    assert_eq!(
+        line_with(&["--jwt-secret-name=a,metadata.namespace!=b"]),
+        r#"--jwt-secret-name: "a,metadata.namespace!=b" is not allowed: must be a DNS-1123 subdomain"#
+    );
+}
+
+#[test]
 fn the_redis_door_is_as_its_flags_say() {
     assert_eq!(with(&["--disable-redis-proxy", "--redis-server-address=nowhere"]).unwrap().redis_door, None);
     let door = |flags: &[&str]| with(flags).unwrap().redis_door.unwrap();
@@ -306,7 +323,7 @@ fn later_work_is_refused_once_it_would_matter() {
         let (value, same) = match flag {
             "keepalive-min-interval" => ("30s", "0s"),
             "pprof-port" => ("6060", "0"),
-            "jwt-key" | "otlp-address" => ("there", ""),
+            "otlp-address" => ("there", ""),
             _ => ("true", "false"),
         };
         assert_eq!(line_with(&[&format!("--{flag}={value}")]), format!("--{flag}={value} is not supported yet"));

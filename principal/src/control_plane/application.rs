@@ -1,13 +1,16 @@
 //! An Application of Argo CD, of which only its destination is read.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use common::AgentName;
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Resource, runtime::watcher};
 use serde::Deserialize;
 
-use super::{references::Objects, watch::Refers};
+use super::{
+    references::{Listed, Reference, References},
+    watch::Keep,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Application {
@@ -30,16 +33,18 @@ struct Destination {
 
 // === impl Application ===
 
-impl Refers for Application {
-    const OBJECTS: Objects = Objects::Applications;
-
-    fn selection() -> watcher::Config {
+impl Application {
+    pub(super) fn selection() -> watcher::Config {
         watcher::Config::default().page_size(PAGE)
     }
 
     fn agent(&self) -> Option<AgentName> {
         // What is no agent's name is the name of a cluster that is reached without us.
         AgentName::parse(self.spec.destination.name.as_deref()?).ok()
+    }
+
+    fn key(&self) -> (&str, &str) {
+        (self.metadata.namespace.as_deref().unwrap_or_default(), self.metadata.name.as_deref().unwrap_or_default())
     }
 }
 
@@ -69,6 +74,33 @@ impl Resource for Application {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+impl Keep<Application> for Arc<References> {
+    type Coming = Listed;
+
+    fn listed(coming: &mut Listed, application: Application) {
+        let (namespace, name) = application.key();
+        coming.set(namespace, name, application.agent().map(Reference::without_server));
+    }
+
+    fn replace(&self, coming: Listed) {
+        References::replace(self, coming);
+    }
+
+    fn apply(&self, application: Application) {
+        let (namespace, name) = application.key();
+        self.set(namespace, name, application.agent().map(Reference::without_server));
+    }
+
+    fn delete(&self, application: Application) {
+        let (namespace, name) = application.key();
+        self.set(namespace, name, None);
+    }
+
+    fn is_known(&self) -> bool {
+        References::is_known(self)
     }
 }
 

@@ -3,7 +3,7 @@
 //! It holds the credentials of whoever calls that cluster. Those are never decoded: what is not a field here is skipped
 //! while the answer is read.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use common::AgentName;
 use k8s_openapi::{ByteString, NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -12,7 +12,19 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{references::Objects, watch::Refers};
+use super::{
+    references::{Listed, Objects, Reference, References},
+    watch::Keep,
+};
+
+/// Who the cluster Secrets stand for. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Clusters {
+    /// By their label, and without it by their address.
+    pub named: Arc<References>,
+    /// By their label alone. A token is good only while its agent is here: the label is what an operator takes away.
+    pub labelled: Arc<References>,
+}
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ClusterSecret {
@@ -27,24 +39,78 @@ struct Data {
     server: Option<ByteString>,
 }
 
+// === impl Clusters ===
+
+impl Clusters {
+    pub(super) fn new() -> Self {
+        let new = || Arc::new(References::new(Objects::ClusterSecrets));
+        Self { named: new(), labelled: new() }
+    }
+}
+
+impl Keep<ClusterSecret> for Clusters {
+    /// By either rule.
+    type Coming = (Listed, Listed);
+
+    fn listed((named, labelled): &mut (Listed, Listed), secret: ClusterSecret) {
+        let (namespace, name) = secret.key();
+        named.set(namespace, name, secret.reference());
+        labelled.set(namespace, name, secret.labelled_agent().map(Reference::without_server));
+    }
+
+    fn replace(&self, (named, labelled): (Listed, Listed)) {
+        self.named.replace(named);
+        self.labelled.replace(labelled);
+    }
+
+    fn apply(&self, secret: ClusterSecret) {
+        let (namespace, name) = secret.key();
+        self.named.set(namespace, name, secret.reference());
+        self.labelled.set(namespace, name, secret.labelled_agent().map(Reference::without_server));
+    }
+
+    fn delete(&self, secret: ClusterSecret) {
+        let (namespace, name) = secret.key();
+        self.named.set(namespace, name, None);
+        self.labelled.set(namespace, name, None);
+    }
+
+    fn is_known(&self) -> bool {
+        self.labelled.is_known()
+    }
+}
+
 // === impl ClusterSecret ===
 
-impl Refers for ClusterSecret {
-    const OBJECTS: Objects = Objects::ClusterSecrets;
-
-    fn selection() -> watcher::Config {
+impl ClusterSecret {
+    pub(super) fn selection() -> watcher::Config {
         watcher::Config::default().labels(CLUSTERS).page_size(PAGE)
     }
 
     /// What the label says, which upstream and `argocd-agentctl` write; without it what the address says. A Secret
     /// that was written by hand may have the address alone.
     fn agent(&self) -> Option<AgentName> {
-        let label = self.metadata.labels.as_ref().and_then(|labels| labels.get(AGENT_LABEL));
-        let name: Cow<'_, str> = match label {
-            Some(label) => label.into(),
-            None => agent_in_query(std::str::from_utf8(&self.data.server.as_ref()?.0).ok()?)?,
-        };
-        let parsed = AgentName::parse(&name);
+        if self.label().is_some() {
+            return self.labelled_agent();
+        }
+        self.parsed(&agent_in_query(std::str::from_utf8(&self.data.server.as_ref()?.0).ok()?)?)
+    }
+
+    /// What is kept of it.
+    fn reference(&self) -> Option<Reference> {
+        Some(Reference { agent: self.agent()?, server: self.server().map(Into::into) })
+    }
+
+    fn labelled_agent(&self) -> Option<AgentName> {
+        self.parsed(self.label()?)
+    }
+
+    fn label(&self) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(AGENT_LABEL).map(String::as_str)
+    }
+
+    fn parsed(&self, name: &str) -> Option<AgentName> {
+        let parsed = AgentName::parse(name);
         if parsed.is_err() {
             debug!(secret = self.metadata.name, %name, "a cluster Secret names an agent that cannot be one");
         }
@@ -59,6 +125,10 @@ impl Refers for ClusterSecret {
             debug!(secret = self.metadata.name, "the address in a cluster Secret is empty, or too long for one");
         }
         Some(server).filter(|_| is_kept)
+    }
+
+    fn key(&self) -> (&str, &str) {
+        (self.metadata.namespace.as_deref().unwrap_or_default(), self.metadata.name.as_deref().unwrap_or_default())
     }
 }
 
@@ -102,7 +172,7 @@ fn agent_in_query(server: &str) -> Option<Cow<'_, str>> {
 /// Argo CD's mark (`LabelKeySecretType`).
 const CLUSTERS: &str = "argocd.argoproj.io/secret-type=cluster";
 /// Upstream's mark (`LabelKeyClusterAgentMapping`).
-const AGENT_LABEL: &str = "argocd-agent.argoproj-labs.io/agent-name";
+pub(crate) const AGENT_LABEL: &str = "argocd-agent.argoproj-labs.io/agent-name";
 const AGENT_FIELD: &str = "agentName";
 /// An address is kept of each, and a Secret may have a mebibyte.
 const LONGEST_SERVER: usize = 2 << 10;
@@ -168,6 +238,23 @@ mod tests {
         ] {
             assert_eq!(secret(Some("a"), server).server(), expected, "{server:?}");
         }
+    }
+
+    #[test]
+    fn tokens_are_good_for_whom_a_label_names_and_nobody_else() {
+        let (clusters, mut coming) = (Clusters::new(), Default::default());
+        let by_hand = Some("https://proxy:9090?agentName=agent-1");
+        Clusters::listed(&mut coming, secret(None, by_hand));
+        clusters.replace(coming);
+        let known = |references: &References| references.agent("agent-1").unwrap().is_some();
+        assert_eq!((known(&clusters.named), known(&clusters.labelled)), (true, false));
+        clusters.apply(secret(Some("agent-1"), by_hand));
+        assert_eq!((known(&clusters.named), known(&clusters.labelled)), (true, true));
+        clusters.apply(secret(None, by_hand));
+        assert_eq!((known(&clusters.named), known(&clusters.labelled)), (true, false));
+        clusters.apply(secret(Some("agent-1"), None));
+        clusters.delete(secret(Some("agent-1"), None));
+        assert_eq!((known(&clusters.named), known(&clusters.labelled)), (false, false));
     }
 
     #[test]

@@ -1,37 +1,45 @@
-//! What the principal follows in the control plane's own cluster: the cluster Secrets, which say who is an agent, and the
-//! Applications, which say where they go.
+//! What the principal follows in the control plane's own cluster: the cluster Secrets, which say who is an agent, the
+//! Applications, which say where they go, the certificates that are shut out, and the key of callers' tokens.
 //!
 //! What must always be true: nothing is polled; an API server that is away, or that forbids it, is asked again and again
-//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's name and the
-//! cluster's address.
+//! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's
+//! name and the cluster's address, and of a key nothing but its public half.
 
 mod application;
+mod blocklist;
 mod client;
 mod cluster_secret;
+mod jwt_key;
 mod metrics;
 mod pauses;
 mod references;
+mod single;
 mod watch;
 
 use std::sync::Arc;
 
 use common::{drain, tls::Secrets};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client, runtime::watcher};
 use prometheus_client::registry::Registry;
 use tracing::info_span;
 
-pub(crate) use self::references::Servers;
 use self::{
     application::Application,
     cluster_secret::ClusterSecret,
+    jwt_key::JwtSecret,
     metrics::WatchMetrics,
-    watch::{Keeper, Refers},
+    references::Objects,
+    single::{Single, named},
+    watch::{Followed, Keep, Keeper},
 };
 pub use self::{
     client::ClientError,
+    cluster_secret::Clusters,
     references::{NotKnown, References},
 };
-use crate::config::KubeSource;
+pub(crate) use self::{cluster_secret::AGENT_LABEL, references::Servers};
+use crate::{agents::tokens::Keys, config::KubeSource, revocation::Blocklist};
 
 /// The API server of the control plane's cluster.
 #[derive(Clone)]
@@ -60,26 +68,44 @@ impl ControlPlane {
 
     /// Begins to follow the cluster Secrets of Argo CD in `namespace`, each of which may stand for an agent.
     #[must_use]
-    pub fn cluster_secrets(&self, namespace: &str) -> Arc<References> {
-        self.follow(Api::<ClusterSecret>::namespaced(self.client.clone(), namespace))
+    pub fn cluster_secrets(&self, namespace: &str) -> Clusters {
+        let clusters = Clusters::new();
+        let api = Api::<ClusterSecret>::namespaced(self.client.clone(), namespace);
+        self.follow(Objects::ClusterSecrets, clusters.clone(), api, ClusterSecret::selection());
+        clusters
     }
 
     /// Begins to follow the Applications of every namespace, each of which may have an agent as its destination.
     #[must_use]
     pub fn applications(&self) -> Arc<References> {
-        self.follow(Api::<Application>::all(self.client.clone()))
+        let references = Arc::new(References::new(Objects::Applications));
+        let api = Api::<Application>::all(self.client.clone());
+        self.follow(Objects::Applications, Arc::clone(&references), api, Application::selection());
+        references
     }
 
-    fn follow<K: Refers>(&self, api: Api<K>) -> Arc<References> {
-        let references = Arc::new(References::new(K::OBJECTS));
-        let (kept, metrics, drain) = (Arc::clone(&references), self.metrics.of(K::OBJECTS), self.drain.clone());
-        self.drain.spawn(info_span!("control_plane", objects = %K::OBJECTS), async move {
+    /// Begins to follow the ConfigMap of the certificates that are shut out, and keeps `blocklist` as it says.
+    pub fn blocklist(&self, namespace: &str, blocklist: Arc<Blocklist>) {
+        let told = blocklist::teller(namespace, blocklist);
+        let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
+        self.follow(Objects::Blocklist, Single::new(told), api, named(blocklist::NAME));
+    }
+
+    /// Begins to follow the Secret `name` with the key of callers' tokens, and keeps `keys` as it says.
+    pub fn jwt_key(&self, namespace: &str, name: &str, keys: Arc<Keys>) {
+        let told = jwt_key::teller(namespace, name, keys);
+        let api = Api::<JwtSecret>::namespaced(self.client.clone(), namespace);
+        self.follow(Objects::JwtKey, Single::new(told), api, named(name));
+    }
+
+    fn follow<K: Followed, T: Keep<K>>(&self, objects: Objects, kept: T, api: Api<K>, selection: watcher::Config) {
+        let (metrics, drain) = (self.metrics.of(objects), self.drain.clone());
+        self.drain.spawn(info_span!("control_plane", %objects), async move {
             tokio::select! {
-                () = Keeper::new(&kept, &metrics).keep(&api) => {}
+                () = Keeper::new(&kept, &metrics).keep(&api, &selection) => {}
                 () = drain.draining() => {}
             }
         });
-        references
     }
 }
 

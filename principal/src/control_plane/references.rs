@@ -30,6 +30,12 @@ pub(super) struct Reference {
     pub(super) server: Option<Arc<str>>,
 }
 
+impl Reference {
+    pub(super) fn without_server(agent: AgentName) -> Self {
+        Self { agent, server: None }
+    }
+}
+
 /// By what addresses Argo CD knows the cluster of each agent. An agent is in it without any, too.
 pub(crate) type Servers = BTreeMap<AgentName, BTreeSet<Arc<str>>>;
 
@@ -40,6 +46,10 @@ pub(super) enum Objects {
     ClusterSecrets,
     /// Applications of Argo CD.
     Applications,
+    /// The ConfigMap of the certificates that are shut out.
+    Blocklist,
+    /// The Secret with the key of callers' tokens.
+    JwtKey,
 }
 
 /// It cannot be said yet. The text is the reason.
@@ -81,6 +91,18 @@ impl References {
         let listed = self.read();
         let agent = listed.as_ref().map(|listed| listed.counts.get_key_value(name).map(|(agent, _)| agent.clone()));
         agent.ok_or(self.objects.not_known())
+    }
+
+    /// Resolves when it is known that no object refers to the agent, as soon as that is so.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn without(&self, agent: &AgentName) {
+        let mut changes = self.changes();
+        while self.agent(agent.as_str()) != Ok(None) {
+            // The sender is ours, so it does not go.
+            changes.changed().await.unwrap_or_default();
+        }
     }
 
     /// How many agents are referred to, less those of `others`; none while that is not known.
@@ -144,6 +166,8 @@ impl Objects {
         match self {
             Self::ClusterSecrets => NotKnown("cluster secrets are not known yet"),
             Self::Applications => NotKnown("applications are not known yet"),
+            Self::Blocklist => NotKnown("the blocklist is not known yet"),
+            Self::JwtKey => NotKnown("the key of tokens is not known yet"),
         }
     }
 }
@@ -153,6 +177,8 @@ impl fmt::Display for Objects {
         f.write_str(match self {
             Self::ClusterSecrets => "cluster Secrets",
             Self::Applications => "Applications",
+            Self::Blocklist => "blocklist",
+            Self::JwtKey => "key of tokens",
         })
     }
 }
@@ -272,6 +298,24 @@ mod tests {
         references.set("ns", "a", None);
         assert_eq!(references.agent("agent-2"), Ok(None));
         assert!(references.read().as_ref().is_some_and(|listed| listed.of.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_last_object_to_go_is_told_then() {
+        let references = References::of(&[("ns", "a", "agent-1"), ("ns", "b", "agent-1"), ("ns", "c", "agent-2")]);
+        let first = AgentName::parse("agent-1").unwrap();
+        let mut gone = std::pin::pin!(references.without(&first));
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+        references.set("ns", "a", None);
+        references.set("ns", "c", None);
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+        references.set("ns", "b", to("agent-2"));
+        gone.await;
+        let second = AgentName::parse("agent-2").unwrap();
+        let mut gone = std::pin::pin!(references.without(&second));
+        assert!(futures_util::poll!(gone.as_mut()).is_pending());
+        references.replace(Listed::default());
+        gone.await;
     }
 
     #[test]

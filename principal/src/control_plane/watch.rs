@@ -1,11 +1,10 @@
-//! Keeps [`References`] up to date by a watch: a list, then changes.
+//! Keeps what is known of objects up to date by a watch: a list, then changes.
 //!
 //! After an outage everything is listed anew. `kube`'s watcher would go on by itself, but shows that it does only by the
 //! next change, which may be hours away; so it is known at any time whether the watch stands.
 
 use std::{error::Error, fmt::Debug, pin::pin, time::Duration};
 
-use common::AgentName;
 use futures_util::{Stream, StreamExt};
 use kube::{
     Api, Resource,
@@ -14,37 +13,40 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use super::{
-    metrics::ObjectMetrics,
-    pauses::Pauses,
-    references::{Listed, Objects, Reference, References},
-};
+use super::{metrics::ObjectMetrics, pauses::Pauses};
 
-/// An object that may refer to an agent.
-pub(super) trait Refers: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static {
-    /// Which objects these are.
-    const OBJECTS: Objects;
+/// What is known of the objects of one kind. A list counts once it is complete, and an outage takes nothing away.
+pub(super) trait Keep<K>: Send + Sync + 'static {
+    /// A list that comes.
+    type Coming: Default + Send;
 
-    /// Which of their kind are followed, and how they are listed.
-    fn selection() -> watcher::Config;
+    /// The list has this object.
+    fn listed(coming: &mut Self::Coming, object: K);
 
-    /// The agent that the object refers to.
-    fn agent(&self) -> Option<AgentName>;
+    /// The list is complete, and takes the place of what was known.
+    fn replace(&self, coming: Self::Coming);
 
-    /// By what address Argo CD knows the agent's cluster, where the object says it.
-    fn server(&self) -> Option<&str> {
-        None
-    }
+    /// The object is so now.
+    fn apply(&self, object: K);
 
-    /// What is kept of it.
-    fn reference(&self) -> Option<Reference> {
-        self.agent().map(|agent| Reference { agent, server: self.server().map(Into::into) })
-    }
+    /// The object is gone.
+    fn delete(&self, object: K);
+
+    /// Whether there was a complete list.
+    fn is_known(&self) -> bool;
 }
 
+/// An object that the API server can be asked for.
+pub(super) trait Followed:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static> Followed for K {}
+
 /// Keeps one kind of objects.
-pub(super) struct Keeper<'a> {
-    references: &'a References,
+pub(super) struct Keeper<'a, T> {
+    kept: &'a T,
     metrics: &'a ObjectMetrics,
     pauses: Pauses,
     /// The trouble that was told last, so that it is told once and not as often as it is met.
@@ -64,23 +66,29 @@ enum Ended {
 
 // === impl Keeper ===
 
-impl<'a> Keeper<'a> {
-    pub(super) fn new(references: &'a References, metrics: &'a ObjectMetrics) -> Self {
-        Self { references, metrics, pauses: Pauses::new(), told: None }
+impl<'a, T> Keeper<'a, T> {
+    pub(super) fn new(kept: &'a T, metrics: &'a ObjectMetrics) -> Self {
+        Self { kept, metrics, pauses: Pauses::new(), told: None }
     }
 
-    /// Follows the objects for ever.
-    pub(super) async fn keep<K: Refers>(mut self, api: &Api<K>) {
+    /// Follows the selected objects for ever.
+    pub(super) async fn keep<K: Followed>(mut self, api: &Api<K>, selection: &watcher::Config)
+    where
+        T: Keep<K>,
+    {
         loop {
-            let ended = self.follow(watcher(api.clone(), K::selection())).await;
+            let ended = self.follow(watcher(api.clone(), selection.clone())).await;
             self.metrics.down();
-            self.tell(&ended);
+            self.tell(&ended, self.kept.is_known());
             self.pauses.pause().await;
         }
     }
 
     /// Follows the objects until they have to be listed anew.
-    async fn follow<K: Refers>(&mut self, events: impl Stream<Item = watcher::Result<Event<K>>>) -> Ended {
+    async fn follow<K: Followed>(&mut self, events: impl Stream<Item = watcher::Result<Event<K>>>) -> Ended
+    where
+        T: Keep<K>,
+    {
         let mut events = pin!(events);
         let mut coming = None;
         loop {
@@ -95,21 +103,15 @@ impl<'a> Keeper<'a> {
                 Ok(Some(event)) => event,
             };
             match event {
-                Ok(Event::Init) => coming = Some(Listed::default()),
+                Ok(Event::Init) => coming = Some(T::Coming::default()),
                 Ok(Event::InitApply(object)) => {
-                    if let (Some(coming), (namespace, name)) = (&mut coming, key(&object)) {
-                        coming.set(namespace, name, object.reference());
+                    if let Some(coming) = &mut coming {
+                        T::listed(coming, object);
                     }
                 }
-                Ok(Event::InitDone) => self.known(coming.take().unwrap_or_default()),
-                Ok(Event::Apply(object)) => {
-                    let (namespace, name) = key(&object);
-                    self.references.set(namespace, name, object.reference());
-                }
-                Ok(Event::Delete(object)) => {
-                    let (namespace, name) = key(&object);
-                    self.references.set(namespace, name, None);
-                }
+                Ok(Event::InitDone) => self.known::<K>(coming.take().unwrap_or_default()),
+                Ok(Event::Apply(object)) => self.kept.apply(object),
+                Ok(Event::Delete(object)) => self.kept.delete(object),
                 // Connections break. `kube` goes on from the last change, and if it cannot says so below.
                 Err(error @ (watcher::Error::WatchFailed(_) | watcher::Error::WatchError(_))) => {
                     self.metrics.broke();
@@ -118,8 +120,8 @@ impl<'a> Keeper<'a> {
                 }
                 Err(error) => {
                     if is_not_found(&error) {
-                        // No Argo CD is installed, so there are none. Asked again, should it come.
-                        self.references.replace(Listed::default());
+                        // Of Applications: no Argo CD is installed, so there are none. Asked again, should it come.
+                        self.kept.replace(T::Coming::default());
                     }
                     return Ended::Failed(error);
                 }
@@ -127,29 +129,26 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn known(&mut self, listed: Listed) {
-        self.references.replace(listed);
+    fn known<K>(&mut self, listed: T::Coming)
+    where
+        T: Keep<K>,
+    {
+        self.kept.replace(listed);
         self.metrics.up();
         if self.told.take().is_some() {
             info!("the control plane is followed again");
         }
     }
 
-    fn tell(&mut self, ended: &Ended) {
+    fn tell(&mut self, ended: &Ended, known: bool) {
         let trouble = ended.to_string();
         if self.told.as_ref() == Some(&trouble) {
             debug!(error = trouble, "the control plane still cannot be followed");
             return;
         }
-        let known = self.references.is_known();
         warn!(error = trouble, known, "the control plane cannot be followed, trying again");
         self.told = Some(trouble);
     }
-}
-
-fn key(object: &impl Resource) -> (&str, &str) {
-    let meta = object.meta();
-    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 fn is_not_found(error: &watcher::Error) -> bool {
@@ -192,7 +191,10 @@ mod tests {
     use serde_json::json;
 
     use super::{super::metrics::WatchMetrics, *};
-    use crate::control_plane::application::Application;
+    use crate::control_plane::{
+        application::Application,
+        references::{Objects, References},
+    };
 
     type Change = watcher::Result<Event<Application>>;
 

@@ -1,9 +1,10 @@
 //! The composition root: binds everything, then serves until drained.
 
+mod jwt;
 mod redis;
 mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
     auth::PeerIdentity,
@@ -22,13 +23,15 @@ use self::{
 };
 use crate::{
     agents::{
-        Dialer, Directory, Registry, Router, auth::CertificateRule, handshake::Liveliness, metrics::TunnelMetrics,
-        registry::Limits, routes::By, serve::TunnelServe, service::TunnelService,
+        Dialer, Directory, Registry, Router, Tokens, auth::CertificateRule, handshake::Liveliness,
+        metrics::TunnelMetrics, registry::Limits, routes::By, serve::TunnelServe, service::TunnelService,
+        tokens::KeyError,
     },
     config::{Config, KubeDoorConfig, Mapping},
     control_plane::{ClientError, ControlPlane},
     doors::kube::{KubeDoor, KubeDoorOptions},
     listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
+    revocation::Blocklist,
 };
 
 /// A principal that serves.
@@ -74,6 +77,18 @@ pub enum Error {
     /// What says where the control plane's API server is cannot be used.
     #[error("cannot set up the client of the control plane's Kubernetes API")]
     ControlPlane(#[source] ClientError),
+    /// The key of callers' tokens cannot be used.
+    #[error("cannot use {path}, the key of callers' tokens (--jwt-key)")]
+    JwtKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: KeyError,
+    },
+    /// No key of callers' tokens can be made.
+    #[error("cannot generate a key for callers' tokens: the system gives no random numbers")]
+    GenerateJwtKey,
     /// Nobody says where Applications go.
     #[error(
         "--destination-based-mapping needs the control plane's Kubernetes API: give --kubeconfig outside of a Pod there"
@@ -131,6 +146,7 @@ impl Principal {
         let tls = Tls::new(&config, &mut metrics, drain).await?;
         let grpc_tls = tls.of_agents(&config.grpc_tls).await?;
         let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
+        let control_plane = control_plane(&config, &mut metrics, drain).await?;
         let door = match &config.kube_door {
             Some(door) => Some(open_kube_door(door, &tls).await?),
             None => None,
@@ -139,30 +155,34 @@ impl Principal {
             Some(door) => Some(BoundRedisDoor::bind(door, &tls).await?),
             None => None,
         };
-        let control_plane = match &redis_door {
-            Some(_) => control_plane(&config, &mut metrics, drain).await?,
-            None => None,
-        };
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
+        // What is followed in the background is followed only once nothing can fail any more.
+        let door = match door {
+            Some(door) => {
+                Some((door, jwt::keys(&config, control_plane.as_ref(), metrics.part("tokens"), drain).await?))
+            }
+            None => None,
+        };
 
         let tunnel_metrics = TunnelMetrics::register(metrics.part("tunnel"));
         let limits_of_requests = Limits { per_agent: config.max_requests_per_agent, all: config.max_requests };
         let clusters = control_plane.as_ref().map(|control_plane| control_plane.cluster_secrets(&config.namespace));
-        let directory = Arc::new(Directory::new(clusters.clone()));
+        let directory = Arc::new(Directory::new(clusters.as_ref().map(|clusters| Arc::clone(&clusters.named))));
         directory.register(metrics.part("tunnel"));
         let agents = Arc::new(Registry::new(Arc::clone(&directory), limits_of_requests, tunnel_metrics.clone()));
         let routes = config.redis_door.as_ref().map(|_open| {
-            let by = mapping(config.mapping, config.namespace, control_plane.as_ref());
-            Arc::new(Router::new(directory, by))
+            let by = mapping(config.mapping, config.namespace.clone(), control_plane.as_ref());
+            Arc::new(Router::new(Arc::clone(&directory), by))
         });
+        let blocklist = blocklist(&config.namespace, control_plane.as_ref(), &mut metrics);
         let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
         let service = TunnelService::new(Arc::clone(&agents), liveliness, tunnel_metrics, drain.clone());
         let serve = TunnelServe::new(service, config.stream_window);
 
         let started = Self {
             grpc: grpc.local_addr(),
-            kube_door: door.as_ref().map(|(listener, ..)| listener.local_addr()),
+            kube_door: door.as_ref().map(|((listener, _, _), _)| listener.local_addr()),
             redis_door: redis_door.as_ref().map(BoundRedisDoor::local_addr),
             metrics: local_addr(metrics_listener.as_ref()),
             healthz: local_addr(healthz_listener.as_ref()),
@@ -171,21 +191,29 @@ impl Principal {
         };
 
         let attach = {
-            let (rule, drain) = (Arc::new(config.auth), drain.clone());
-            move |connection| attach(connection, serve.clone(), Arc::clone(&rule), drain.clone())
+            let (rule, blocklist, drain) = (Arc::new(config.auth), Arc::clone(&blocklist), drain.clone());
+            move |connection| {
+                attach(connection, serve.clone(), Arc::clone(&rule), Arc::clone(&blocklist), drain.clone())
+            }
         };
         drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
         if let (Some(door), Some(routes)) = (redis_door, routes) {
             let (agents, listen_metrics) = (Arc::clone(&agents), listen_metrics.clone());
+            let clusters = clusters.as_ref().map(|clusters| Arc::clone(&clusters.named));
             door.serve(Serving { agents, routes, clusters, metrics: &mut metrics, limits, listen_metrics, drain });
         }
-        if let Some((listener, tls, options)) = door {
+        if let Some(((listener, tls, response_timeout), keys)) = door {
             let dialer: Arc<dyn Dialer> = agents;
+            let tokens = Tokens::new(keys, clusters.map(|clusters| clusters.labelled), directory);
+            let options = KubeDoorOptions { response_timeout, tokens: Some(Arc::new(tokens)) };
             let door = Arc::new(KubeDoor::new(dialer, options, metrics.part("door"), drain));
             let watch = drain.clone();
-            let serve = move |connection| {
-                let (door, watch) = (Arc::clone(&door), watch.clone());
-                async move { door.serve(connection, watch).await }
+            let serve = move |connection: Connection| {
+                let (door, blocklist, watch) = (Arc::clone(&door), Arc::clone(&blocklist), watch.clone());
+                async move {
+                    let standing = blocklist.standing("kube", connection.identity.as_ref()).await;
+                    door.serve(connection, standing, watch).await;
+                }
             };
             drain.spawn(info_span!("kube_door"), listener.serve(tls, limits, listen_metrics, drain.clone(), serve));
         }
@@ -218,28 +246,53 @@ impl Principal {
     }
 }
 
-/// Serves one connection of an agent, or of a peer whose certificate names none: it is told so.
-async fn attach(connection: Connection, serve: TunnelServe, rule: Arc<CertificateRule>, drain: drain::Watch) {
+/// Serves one connection of an agent, or of a peer whose certificate names none or is shut out: it is told so.
+async fn attach(
+    connection: Connection,
+    serve: TunnelServe,
+    rule: Arc<CertificateRule>,
+    blocklist: Arc<Blocklist>,
+    drain: drain::Watch,
+) {
+    let standing = blocklist.standing("grpc", connection.identity.as_ref()).await;
     let identity = connection.identity.as_deref();
     let agent = match identity.map(|identity: &PeerIdentity| rule.agent_name(identity)) {
+        _ if standing.is_revoked() => Err("the client certificate is on the blocklist".to_owned()),
         Some(Ok(name)) => Ok(name),
         Some(Err(error)) => Err(common::Report(&error).to_string()),
         None => Err("no client certificate".to_owned()),
     };
-    serve.serve(connection.io, agent, drain).await;
+    standing.serve(serve.serve(connection.io, agent, drain)).await;
 }
 
-/// The API server that says who is an agent and where Applications go, if anything says where that is.
+/// The certificates that are shut out, if anything can say so.
+fn blocklist(namespace: &str, control_plane: Option<&ControlPlane>, metrics: &mut Metrics) -> Arc<Blocklist> {
+    let part = metrics.part("blocklist");
+    match control_plane {
+        Some(control_plane) => {
+            let blocklist = Arc::new(Blocklist::awaited(part));
+            control_plane.blocklist(namespace, Arc::clone(&blocklist));
+            blocklist
+        }
+        None => Arc::new(Blocklist::none(part)),
+    }
+}
+
+/// The API server that says who is an agent, where Applications go, which certificates are shut out, and by which key
+/// tokens are signed, if anything says where that is.
 async fn control_plane(
     config: &Config,
     metrics: &mut Metrics,
     drain: &drain::Watch,
 ) -> Result<Option<ControlPlane>, Error> {
     let Some(source) = &config.kube else {
-        if config.mapping == Mapping::Destination {
+        if config.mapping == Mapping::Destination && config.redis_door.is_some() {
             return Err(Error::NoControlPlane);
         }
-        info!("nothing says where the control plane's Kubernetes API is: only agents that have attached are known");
+        info!(
+            "nothing says where the control plane's Kubernetes API is: only agents that have attached are known, \
+             no certificate is on the blocklist, and no bearer token is valid"
+        );
         return Ok(None);
     };
     let control_plane = ControlPlane::new(source, metrics.part("control_plane"), drain.clone()).await;
@@ -255,10 +308,10 @@ fn mapping(mapping: Mapping, namespace: String, control_plane: Option<&ControlPl
     }
 }
 
-async fn open_kube_door(door: &KubeDoorConfig, tls: &Tls) -> Result<(Listener, Security, KubeDoorOptions), Error> {
+async fn open_kube_door(door: &KubeDoorConfig, tls: &Tls) -> Result<(Listener, Security, Duration), Error> {
     let tls = tls.of_kube_door(&door.tls).await?;
     let listener = Listener::bind("kube", &door.listen.ip().to_string(), door.listen.port()).await?;
-    Ok((listener, tls, KubeDoorOptions { response_timeout: door.response_timeout }))
+    Ok((listener, tls, door.response_timeout))
 }
 
 /// As upstream: on every address.

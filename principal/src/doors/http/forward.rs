@@ -3,13 +3,13 @@
 use common::{
     Refusal,
     http::{
-        headers::{set_upgrade, strip_hop_by_hop},
+        headers::{set_upgrade, strip_hop_by_hop, tokens},
         refusal::LABEL_HEADER,
     },
 };
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING},
     request, response,
 };
 use hyper::{body::Body, ext::ReasonPhrase};
@@ -35,6 +35,7 @@ pub(crate) fn request(head: &mut request::Parts, body: &impl Body) -> Result<boo
     }
     let upgrade = strip_hop_by_hop(&mut head.headers).filter(|_| head.version == Version::HTTP_11);
     head.headers.remove(AUTHORIZATION);
+    remove_token_protocol(&mut head.headers)?;
     head.headers.remove(LABEL_HEADER);
     set_length(&mut head.headers, body)?;
     let upgrades = upgrade.is_some();
@@ -80,6 +81,24 @@ fn set_host(head: &mut request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The other place of a token, which is meant for us like the first. What is left must be something: Kubernetes refuses a
+/// token that is the only protocol, because whoever answers has none to agree on.
+fn remove_token_protocol(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    // What we cannot read, Kubernetes might.
+    if headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().any(|line| line.to_str().is_err()) {
+        return Err(Refusal::BadRequest("Sec-WebSocket-Protocol is not ASCII".into()));
+    }
+    if !tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|protocol| protocol.starts_with(BEARER_PROTOCOL)) {
+        return Ok(());
+    }
+    let others = tokens(headers, &SEC_WEBSOCKET_PROTOCOL).filter(|protocol| !protocol.starts_with(BEARER_PROTOCOL));
+    let others = others.collect::<Vec<_>>().join(", ");
+    let others = HeaderValue::from_str(&others).ok().filter(|others| !others.is_empty());
+    let others = others.ok_or(Refusal::BadRequest("the token is the only WebSocket protocol".into()))?;
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, others);
+    Ok(())
+}
+
 /// HTTP/2 may split the field; HTTP/1.1 must not see that (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -108,6 +127,9 @@ fn set_length(headers: &mut HeaderMap, body: &impl Body) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// The WebSocket subprotocol in which a browser carries a bearer token, which it cannot in a header of its own.
+pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -134,6 +156,20 @@ mod tests {
         request(&mut head, &Full::new(Bytes::from_static(b"hello"))).unwrap();
         assert_eq!(head.headers[CONTENT_LENGTH], "5");
         assert_eq!(head.headers.get(TRANSFER_ENCODING), None);
+    }
+
+    #[test]
+    fn no_token_goes_on_wherever_it_stood() {
+        let asking = || Request::get("/x").header("host", "h").header("authorization", "Bearer hidden");
+        let asking = || asking().header("sec-websocket-protocol", format!("{BEARER_PROTOCOL}hidden"));
+        let mut both = head(asking().header("sec-websocket-protocol", "v5.channel.k8s.io, v4.channel.k8s.io"));
+        request(&mut both, &Empty::<Bytes>::new()).unwrap();
+        assert_eq!(both.headers["sec-websocket-protocol"], "v5.channel.k8s.io, v4.channel.k8s.io");
+        assert!(!format!("{:?}", both.headers).contains("hidden"));
+        let unreadable = || head(asking().header("sec-websocket-protocol", &b"v5.channel.k8s.io, \xff"[..]));
+        for mut head in [head(asking()), unreadable()] {
+            assert!(matches!(request(&mut head, &Empty::<Bytes>::new()), Err(Refusal::BadRequest(_))));
+        }
     }
 
     #[test]

@@ -5,15 +5,16 @@
 
 mod api_path;
 mod audit;
+mod granted;
 mod metrics;
 mod route;
 mod service;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use common::{Report, auth::PeerIdentity, drain};
+use common::{Report, drain};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use prometheus_client::registry::Registry;
@@ -26,9 +27,10 @@ use self::{
     service::KubeService,
 };
 use crate::{
-    agents::Dialer,
+    agents::{Dialer, Tokens},
     doors::http::serve::{ServeError, serve},
     listen::Connection,
+    revocation::Standing,
 };
 
 /// Serves Kubernetes clients.
@@ -39,10 +41,12 @@ pub struct KubeDoor {
 }
 
 /// What the door needs to know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct KubeDoorOptions {
     /// How long an answer's head may take, from the moment at which the request was sent or stopped moving.
     pub response_timeout: Duration,
+    /// Whose a caller's token is; without it none is valid.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 // === impl KubeDoor ===
@@ -58,27 +62,23 @@ impl KubeDoor {
         drain: &drain::Watch,
     ) -> Self {
         let metrics = DoorMetrics::register(registry);
-        let service = KubeService::new(dialer, options.response_timeout, metrics.clone(), drain.clone());
+        let service = KubeService::new(dialer, options, metrics.clone(), drain.clone());
         Self { service: Arc::new(service), metrics }
     }
 
-    /// Serves one connection until it ends; once the drain begins, no longer than what runs.
-    pub async fn serve(&self, connection: Connection, drain: drain::Watch) {
+    /// Serves one connection until it ends; once the drain begins, no longer than what runs, and never longer than its
+    /// certificate is good.
+    pub async fn serve(&self, connection: Connection, standing: Standing, drain: drain::Watch) {
         let Connection { io, peer, identity, alpn } = connection;
-        self.serve_io(io, peer, identity, alpn.as_deref(), &drain).await;
+        let caller = Caller { peer, identity, standing: standing.clone() };
+        standing.serve(self.serve_io(io, caller, alpn.as_deref(), &drain)).await;
     }
 
-    async fn serve_io<T>(
-        &self,
-        io: T,
-        peer: SocketAddr,
-        identity: Option<Arc<PeerIdentity>>,
-        alpn: Option<&[u8]>,
-        drain: &drain::Watch,
-    ) where
+    async fn serve_io<T>(&self, io: T, caller: Caller, alpn: Option<&[u8]>, drain: &drain::Watch)
+    where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let caller = Arc::new(Caller { peer, identity });
+        let caller = Arc::new(caller);
         let ended = serve(io, alpn, drain, |heads| {
             service_fn(move |request: Request<Incoming>| {
                 let (service, caller, heads) = (Arc::clone(&self.service), Arc::clone(&caller), heads.clone());

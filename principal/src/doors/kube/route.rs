@@ -1,14 +1,25 @@
 //! Which agent a request is for: who asks decides, request by request.
 //!
 //! Never by connection: clients share one connection between callers (client-go's transport cache does not look at
-//! tokens). Never by anything else in the request: no path, no query, no host name.
+//! tokens). Never by anything else in the request: no path, no query, no host name. A token never helps who has no
+//! certificate that counts.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::{AgentName, Refusal, auth::PeerIdentity, http::headers::tokens};
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
+};
+
+use crate::{
+    agents::{
+        Tokens,
+        tokens::{Grant, TokenError},
+    },
+    doors::http::forward::BEARER_PROTOCOL,
+    revocation::Standing,
 };
 
 /// Who is at the other end of a connection.
@@ -17,11 +28,37 @@ pub(super) struct Caller {
     pub(super) peer: SocketAddr,
     /// What the certificate says, if one was shown; it was verified.
     pub(super) identity: Option<Arc<PeerIdentity>>,
+    /// Whether it still counts.
+    pub(super) standing: Standing,
+}
+
+/// Where a caller may go.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    pub(super) agent: AgentName,
+    /// For how long, where a token says it.
+    pub(super) grant: Option<Grant>,
+}
+
+/// Why a caller may reach no agent: for our own log. What it hears is the [`Refusal`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Denied {
+    #[error("no client certificate")]
+    NoCertificate,
+    #[error("the client certificate is on the blocklist")]
+    Revoked,
+    #[error("the client certificate's common name can be no agent")]
+    Name,
+    #[error("the request has several bearer tokens, or one beside another Authorization")]
+    SeveralTokens,
+    #[error("the token in Sec-WebSocket-Protocol is not base64url")]
+    Encoding,
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// A bearer token as it came, not yet believed.
-#[derive(Clone, Copy)]
-struct Bearer<'a>(#[expect(dead_code, reason = "no token is valid yet, whatever it says")] &'a [u8]);
+struct Bearer<'a>(Cow<'a, [u8]>);
 
 // === impl Caller ===
 
@@ -30,56 +67,83 @@ impl Caller {
     ///
     /// # Errors
     /// When it may reach none.
-    pub(super) fn agent(&self, headers: &HeaderMap) -> Result<AgentName, Refusal> {
-        let identity = self.identity.as_ref().ok_or(Refusal::NoIdentity)?;
-        if let Some(token) = bearer(headers) {
-            // Whoever shows a token wants to be known by it: a bad one is not mended by a good certificate.
-            return subject(token);
+    pub(super) fn agent(&self, headers: &HeaderMap, tokens: Option<&Tokens>) -> Result<Allowed, Denied> {
+        let identity = self.identity.as_ref().ok_or(Denied::NoCertificate)?;
+        if self.standing.is_revoked() {
+            return Err(Denied::Revoked);
         }
-        let name = identity.common_name.as_deref().ok_or(Refusal::BadAgentName)?;
-        AgentName::parse(name).map_err(|_| Refusal::BadAgentName)
+        let common_name = identity.common_name.as_deref();
+        if let Some(Bearer(token)) = bearer(headers)? {
+            // Whoever shows a token wants to be known by it: a bad one is not mended by a good certificate.
+            let tokens = tokens.ok_or(TokenError::NoClusters)?;
+            let grant = tokens.grant(&token, common_name)?;
+            return Ok(Allowed { agent: grant.agent().clone(), grant: Some(grant) });
+        }
+        let agent = AgentName::parse(common_name.ok_or(Denied::Name)?).map_err(|_| Denied::Name)?;
+        Ok(Allowed { agent, grant: None })
     }
 }
 
-/// The agent that a token was issued for. None has been issued yet.
-fn subject(_token: Bearer<'_>) -> Result<AgentName, Refusal> {
-    Err(Refusal::BadBearer)
+// === impl Denied ===
+
+impl Denied {
+    /// The caller's part of it. A certificate that was revoked is as good as none.
+    pub(super) fn refusal(&self) -> Refusal {
+        match self {
+            Self::NoCertificate | Self::Revoked => Refusal::NoIdentity,
+            Self::Name => Refusal::BadAgentName,
+            Self::SeveralTokens | Self::Encoding | Self::Token(_) => Refusal::BadBearer,
+        }
+    }
 }
 
-/// A token in the places where Kubernetes clients put one: `Authorization`, or, from browsers, a WebSocket subprotocol
-/// (`staging/src/k8s.io/apiserver/pkg/authentication/request/websocket/protocol.go`).
-fn bearer(headers: &HeaderMap) -> Option<Bearer<'_>> {
-    let authorization = headers.get_all(AUTHORIZATION).into_iter().find_map(|value| {
-        let value = value.as_bytes().trim_ascii();
-        let (scheme, token) = value.split_at_checked(SCHEME.len()).unwrap_or((value, b""));
-        let ends = token.first().is_none_or(u8::is_ascii_whitespace);
-        (scheme.eq_ignore_ascii_case(SCHEME) && ends).then(|| token.trim_ascii())
-    });
-    let in_subprotocol = || tokens(headers, &SEC_WEBSOCKET_PROTOCOL).find_map(|token| token.strip_prefix(SUBPROTOCOL));
-    authorization.or_else(|| in_subprotocol().map(str::as_bytes)).map(Bearer)
+/// The one token in the places where Kubernetes clients put one: `Authorization`, or, from browsers, a WebSocket
+/// subprotocol (`staging/src/k8s.io/apiserver/pkg/authentication/request/websocket/protocol.go`). With two there would be
+/// two readings of who asks.
+fn bearer(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, Denied> {
+    let lines = headers.get_all(AUTHORIZATION);
+    let mut found = lines.iter().filter_map(|line| in_authorization(line.as_bytes())).map(|token| Ok(token.into()));
+    let protocols = tokens(headers, &SEC_WEBSOCKET_PROTOCOL).filter_map(|token| token.strip_prefix(BEARER_PROTOCOL));
+    let mut protocols = protocols.map(|token| URL_SAFE_NO_PAD.decode(token).map(Cow::Owned).or(Err(Denied::Encoding)));
+    let token = match (found.next(), protocols.next()) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Denied::SeveralTokens),
+        (Some(_), None) if lines.iter().count() > 1 => return Err(Denied::SeveralTokens),
+        (None, Some(_)) if protocols.next().is_some() => return Err(Denied::SeveralTokens),
+        (Some(token), None) | (None, Some(token)) => token?,
+    };
+    Ok(Some(Bearer(token)))
+}
+
+/// The token in a value of `Authorization`, if its scheme is that.
+fn in_authorization(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    let (scheme, token) = value.split_at_checked(SCHEME.len()).unwrap_or((value, b""));
+    let ends = token.first().is_none_or(u8::is_ascii_whitespace);
+    (scheme.eq_ignore_ascii_case(SCHEME) && ends).then(|| token.trim_ascii())
 }
 
 const SCHEME: &[u8] = b"Bearer";
-const SUBPROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::agents::tokens::tests::{World, claims};
 
     #[test]
     fn the_certificate_decides_and_nothing_else_helps() {
         let headers = HeaderMap::new();
-        assert_eq!(caller(Some(Some("agent-1"))).agent(&headers).unwrap().as_str(), "agent-1");
-        assert_eq!(caller(None).agent(&headers), Err(Refusal::NoIdentity));
+        assert_eq!(refused(None, &headers), Err(Refusal::NoIdentity));
+        assert_eq!(refused(Some(Some("agent-1")), &headers).unwrap().as_str(), "agent-1");
         for name in [None, Some("Agent 1"), Some("a.b"), Some("")] {
-            assert_eq!(caller(Some(name)).agent(&headers), Err(Refusal::BadAgentName), "{name:?}");
+            assert_eq!(refused(Some(name), &headers), Err(Refusal::BadAgentName), "{name:?}");
         }
     }
 
     #[test]
-    fn a_token_is_invalid_whatever_the_certificate_says() {
+    fn a_bad_token_is_refused_whatever_the_certificate_says() {
         for (name, value) in [
             ("authorization", "Bearer abc"),
             ("authorization", "bearer  abc"),
@@ -87,12 +151,17 @@ mod tests {
             ("authorization", "Bearer"),
             ("authorization", "Bearer "),
             ("sec-websocket-protocol", "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.YWJj"),
+            ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.*"),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.append(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
-            headers.append(name, HeaderValue::from_static(value));
-            assert_eq!(caller(Some(Some("agent"))).agent(&headers), Err(Refusal::BadBearer), "{value}");
-            assert_eq!(caller(None).agent(&headers), Err(Refusal::NoIdentity), "{value}");
+            for basic in [true, false] {
+                let mut headers = HeaderMap::new();
+                if basic {
+                    headers.append(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
+                }
+                headers.append(name, HeaderValue::from_static(value));
+                assert_eq!(refused(Some(Some("agent")), &headers), Err(Refusal::BadBearer), "{value}");
+                assert_eq!(refused(None, &headers), Err(Refusal::NoIdentity), "{value}");
+            }
         }
     }
 
@@ -101,8 +170,53 @@ mod tests {
         for value in ["Basic YTpi", "Bearers abc", "", "Negotiate x"] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
-            assert!(caller(Some(Some("agent"))).agent(&headers).is_ok(), "{value}");
+            assert!(refused(Some(Some("agent")), &headers).is_ok(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_good_token_decides_whatever_the_certificate_says_as_long_as_that_is_no_other_agents() {
+        let world = World::new();
+        let token = world.sign(&claims("agent-1"));
+        let subprotocol = format!("v5.channel.k8s.io, {BEARER_PROTOCOL}{}", URL_SAFE_NO_PAD.encode(&token));
+        for (name, value) in [("authorization", format!("Bearer {token}")), ("sec-websocket-protocol", subprotocol)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            let found = |common_name| caller(common_name).agent(&headers, Some(&world.tokens));
+            for common_name in [Some("agent-1"), Some("argo-cd"), Some("Not A Label"), None] {
+                assert_eq!(found(Some(common_name)).unwrap().agent.as_str(), "agent-1", "{name} {common_name:?}");
+            }
+            assert!(matches!(found(Some(Some("agent-2"))), Err(Denied::Token(TokenError::OtherAgent { .. }))));
+            assert_eq!(found(None).unwrap_err(), Denied::NoCertificate);
+            assert_eq!(refused(Some(Some("agent-1")), &headers), Err(Refusal::BadBearer), "nobody knows tokens");
+        }
+    }
+
+    #[test]
+    fn one_token_is_one_token() {
+        let world = World::new();
+        let token = world.sign(&claims("agent-1"));
+        let bearer = format!("Bearer {token}");
+        let subprotocol = format!("{BEARER_PROTOCOL}{}", URL_SAFE_NO_PAD.encode(&token));
+        for lines in [
+            [("authorization", bearer.as_str()), ("authorization", bearer.as_str())],
+            [("authorization", bearer.as_str()), ("authorization", "Basic YTpi")],
+            [("authorization", "Basic YTpi"), ("authorization", bearer.as_str())],
+            [("authorization", bearer.as_str()), ("sec-websocket-protocol", subprotocol.as_str())],
+            [("sec-websocket-protocol", subprotocol.as_str()), ("sec-websocket-protocol", subprotocol.as_str())],
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(name, value.parse().unwrap());
+            }
+            let denied = caller(Some(Some("agent-1"))).agent(&headers, Some(&world.tokens)).unwrap_err();
+            assert_eq!((denied.refusal(), denied), (Refusal::BadBearer, Denied::SeveralTokens));
+        }
+    }
+
+    fn refused(common_name: Option<Option<&str>>, headers: &HeaderMap) -> Result<AgentName, Refusal> {
+        let found = caller(common_name).agent(headers, None);
+        found.map(|allowed| allowed.agent).map_err(|denied| denied.refusal())
     }
 
     fn caller(common_name: Option<Option<&str>>) -> Caller {
@@ -113,6 +227,7 @@ mod tests {
             fingerprint: String::new(),
             not_after: 0,
         });
-        Caller { peer: ([127, 0, 0, 1], 1).into(), identity: identity.map(Arc::new) }
+        let standing = Standing::good();
+        Caller { peer: ([127, 0, 0, 1], 1).into(), identity: identity.map(Arc::new), standing }
     }
 }

@@ -29,8 +29,11 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{KubeDoor, KubeDoorOptions};
-use crate::doors::http::test_agent::{AgentPipe, TestAgents};
+use super::{KubeDoor, KubeDoorOptions, route::Caller};
+use crate::{
+    doors::http::test_agent::{AgentPipe, TestAgents},
+    revocation::Standing,
+};
 
 type TestBody = BoxBody<Bytes, io::Error>;
 
@@ -55,7 +58,7 @@ impl World {
         let (agents, pipes) = TestAgents::new(others.clone());
         agents.attach("agent", 100);
         let mut registry = Registry::default();
-        let options = KubeDoorOptions { response_timeout: Duration::from_secs(10) };
+        let options = KubeDoorOptions { response_timeout: Duration::from_secs(10), tokens: None };
         let door = Arc::new(KubeDoor::new(Arc::clone(&agents) as _, options, &mut registry, &watch));
         Self { door, agents, pipes, signal, watch, registry, _others: others_signal, others }
     }
@@ -97,7 +100,8 @@ impl World {
         });
         let (door, watch) = (Arc::clone(&self.door), self.watch.clone());
         self.watch.spawn(Span::none(), async move {
-            door.serve_io(far, ([192, 0, 2, 7], 4711).into(), identity, alpn, &watch).await;
+            let caller = Caller { peer: ([192, 0, 2, 7], 4711).into(), identity, standing: Standing::good() };
+            door.serve_io(far, caller, alpn, &watch).await;
         });
         near
     }

@@ -1,8 +1,8 @@
 //! Subscriptions at agents: one for each channel while anybody listens to it here, and what comes is published in the
 //! principal's Redis. So frames, counts and fan-out are Redis's own, for any number of clients.
 //!
-//! [`Subscriptions::listen`] writes into the [`book`] of an agent, at its [`desk`], who listens to what; the agent's
-//! [`follower`] does what the book says, in a pipe to the agent, and hands what it hears to the [`publisher`].
+//! [`Subscriptions::listen`] writes into the `book` of an agent, at its `desk`, who listens to what; the agent's
+//! `follower` does what the book says, in a pipe to the agent, and hands what it hears to the `publisher`.
 //!
 //! Always true:
 //! - Whoever has been told that it listens misses nothing without being told: after whatever may have kept a message from
