@@ -12,6 +12,7 @@ pub mod audit;
 pub mod broken;
 pub mod client;
 pub mod cluster;
+pub mod control;
 pub mod eventually;
 pub mod faulty;
 pub mod kubectl;

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use common::auth::PeerIdentity;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
-
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// A certificate authority.
@@ -130,6 +130,26 @@ impl Leaf {
     #[must_use]
     pub fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate").to_vec()
+    }
+
+    /// One that was written to a file.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn read(certificate: &Path) -> Self {
+        let text = |path: &Path| std::fs::read_to_string(path).expect("a file of the test's own");
+        Self { certificate: text(certificate), key: text(&certificate.with_extension("key")) }
+    }
+
+    /// The certificate's SHA-256, as the blocklist has it.
+    ///
+    /// # Panics
+    /// When it is no certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let der = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate");
+        PeerIdentity::from_der(&der).expect("a certificate that can be read").fingerprint
     }
 
     /// Writes `<name>.crt` and `<name>.key` into `folder`; returns their paths.

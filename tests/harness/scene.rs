@@ -59,7 +59,11 @@ impl Scene {
 
     /// An agent whose namespace is there already.
     pub async fn in_namespace(name: &str, argocd: String, change: impl FnOnce(&mut agent::config::Config)) -> Self {
-        let world = World::start().await;
+        Self::of(World::start().await, name, argocd, change).await
+    }
+
+    /// The same in a world that is there already.
+    pub async fn of(world: World, name: &str, argocd: String, change: impl FnOnce(&mut agent::config::Config)) -> Self {
         let agent = world.agent_with(AGENT, &argocd, change).await;
         let namespace = cluster::namespace(name).await;
         let door = Endpoint::door(&world, AGENT);

@@ -9,6 +9,7 @@
 
 mod agentctl;
 mod bad_input;
+mod bearer;
 mod cancel;
 mod changes;
 mod cli;
@@ -29,6 +30,7 @@ mod redis_scanner;
 mod redis_subscriptions;
 mod refusals;
 mod reload;
+mod revocation;
 mod streams;
 mod tls;
 mod tunnel;

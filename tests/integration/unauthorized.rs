@@ -1,7 +1,8 @@
 //! Callers without a right to be there, at every port.
 
 use harness::{
-    World, eventually, pki,
+    control::Control,
+    eventually, pki,
     raw::{self, Caller, get, metric},
     soon,
 };
@@ -27,15 +28,22 @@ enum Who {
     OfAnotherAuthority,
     Expired,
     NoAgentsName,
+    /// On the blocklist.
+    Revoked,
+    /// With a certificate that is good, and the token of an agent without a cluster Secret.
+    WithBadToken,
 }
 
 /// The table: every port has a row.
 fn fate(port: Port, who: Who) -> Fate {
     match (port, who) {
         (Port::Grpc, Who::Stranger | Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
-        // HTTP/2 begins; its calls are refused one by one, see `tls`.
-        (Port::Grpc, Who::NoAgentsName) => Fate::Served,
-        (Port::KubeDoor, Who::Stranger | Who::NoAgentsName) => Fate::Answered(400),
+        // HTTP/2 begins; its calls are refused one by one, see `tls` and `revocation`.
+        (Port::Grpc, Who::NoAgentsName | Who::Revoked) => Fate::Served,
+        // Tokens are for callers; agents have none.
+        (Port::Grpc, Who::WithBadToken) => Fate::Served,
+        (Port::KubeDoor, Who::Stranger | Who::NoAgentsName | Who::Revoked) => Fate::Answered(400),
+        (Port::KubeDoor, Who::WithBadToken) => Fate::Answered(401),
         (Port::KubeDoor, Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
         (Port::Metrics | Port::Healthz, _) => Fate::Served,
     }
@@ -43,14 +51,21 @@ fn fate(port: Port, who: Who) -> Fate {
 
 #[tokio::test]
 async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
-    let world = World::start().await;
+    let control = Control::new("unauthorized").await;
+    let world = control.world().await;
+    let revoked = world.ca.client("workload");
+    control.block(&world, &[&revoked.fingerprint()]).await;
     let ca = world.ca.pem();
-    for who in [Who::Stranger, Who::OfAnotherAuthority, Who::Expired, Who::NoAgentsName] {
+    for who in
+        [Who::Stranger, Who::OfAnotherAuthority, Who::Expired, Who::NoAgentsName, Who::Revoked, Who::WithBadToken]
+    {
         let leaf = match who {
             Who::Stranger => None,
             Who::OfAnotherAuthority => Some(pki::Ca::new().client("workload")),
             Who::Expired => Some(world.ca.expired_client("workload")),
             Who::NoAgentsName => Some(world.ca.client("Not a label")),
+            Who::Revoked => Some(revoked.clone()),
+            Who::WithBadToken => Some(world.ca.client("workload")),
         };
         for (port, address) in Port::all(&world.principal) {
             let expected = fate(port, who);
@@ -63,7 +78,7 @@ async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
             let caller = Caller::new(ca.clone(), leaf.clone()).alpn(alpn);
             let found = match port {
                 Port::Grpc => http2(&caller, address).await,
-                _ => http1(&caller, address).await,
+                _ => http1(&caller, address, &token(&control, who)).await,
             };
             assert_eq!(found, expected, "{who:?} at {port:?}");
         }
@@ -80,11 +95,19 @@ async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
     }
 }
 
+/// The headers of a caller who has a token.
+fn token(control: &Control, who: Who) -> String {
+    match who {
+        Who::WithBadToken => format!("Authorization: Bearer {}\r\n", control.token("nobody")),
+        _ => String::new(),
+    }
+}
+
 /// What an HTTP/1.1 client meets.
-async fn http1(caller: &Caller, address: std::net::SocketAddr) -> Fate {
+async fn http1(caller: &Caller, address: std::net::SocketAddr, headers: &str) -> Fate {
     let Ok(mut raw) = caller.connect(address).await else { return Fate::NoHandshake };
     // The server may have closed already.
-    let sent = raw.send(get("/api/v1/namespaces/a/pods/b")).await;
+    let sent = raw.send(get("/api/v1/namespaces/a/pods/b").replacen("\r\n", &format!("\r\n{headers}"), 1)).await;
     match raw.answer().await {
         Ok(answer) => Fate::Answered(answer.status),
         Err(error) => {

@@ -122,6 +122,14 @@ impl Stream {
         }
     }
 
+    /// Reads on until it ends, or breaks off.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub async fn end(&mut self) {
+        while let Some(Ok(_)) = soon(self.body.frame()).await {}
+    }
+
     /// The next event of a watch, or none at its end.
     ///
     /// # Panics
