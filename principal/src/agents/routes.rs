@@ -11,6 +11,11 @@ use crate::control_plane::{NotKnown, References};
 pub trait Routes: Send + Sync + 'static {
     /// Whose the key is now. Cheap: it is asked for every command that names such a key.
     fn route(&self, key: &AgentKey) -> Route;
+
+    /// Who would publish on the channel, now or once it attaches: who listens to it keeps listening, and does not ask again.
+    fn publisher(&self, channel: &AgentKey) -> Route {
+        self.route(channel)
+    }
 }
 
 /// Whose a key is.
@@ -77,6 +82,17 @@ impl Routes for Router {
             Err(NotKnown(why)) => Route::Unknown(why),
         }
     }
+
+    fn publisher(&self, channel: &AgentKey) -> Route {
+        match (self.route(channel), &self.by) {
+            // Agents are registered at the latest when they attach, which all have yet to do when the principal starts.
+            (Route::Local, By::Namespace) => {
+                let agent = channel.instance().namespace().and_then(|namespace| AgentName::parse(namespace).ok());
+                agent.map_or(Route::Local, Route::Agent)
+            }
+            (route, _) => route,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +137,24 @@ mod tests {
         assert_eq!(route(&router, "guestbook"), Route::Local);
         assert_eq!(route(&router, "seen_guestbook"), Route::Agent(agent("seen")));
         assert!(matches!(route(&router, "agent-1_guestbook"), Route::Unknown(_)));
+    }
+
+    #[test]
+    fn by_namespace_the_publisher_of_a_channel_need_not_be_registered() {
+        let publisher = |router: &Router, instance: &str| {
+            let channel = AgentKey::parse(format!("app|managed-resources|{instance}|1.8.3").as_bytes()).unwrap();
+            router.publisher(&channel)
+        };
+        for clusters in [None, Some(References::of(&[]))] {
+            let router = Router::new(seen(clusters), By::Namespace);
+            for name in ["seen", "agent-1"] {
+                assert_eq!(publisher(&router, &format!("{name}_guestbook")), Route::Agent(agent(name)));
+            }
+            assert_eq!(publisher(&router, "guestbook"), Route::Local);
+        }
+        let applications = References::of(&[("argocd", "guestbook", "agent-1")]);
+        let router = Router::new(seen(None), by_destination(applications));
+        assert_eq!(publisher(&router, "guestbook"), route(&router, "guestbook"));
     }
 
     #[test]

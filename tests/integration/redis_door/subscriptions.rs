@@ -144,3 +144,24 @@ async fn a_client_that_leaves_listens_no_longer() {
     drop(client);
     eventually("nobody listens", async || (listeners().await == 0.0).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_subscription_is_good_for_an_agent_that_nobody_knew_yet() {
+    let (local, remote) = (Redis::start(&[]).await, Redis::start(&[]).await);
+    let world = World::start_with(|config| config.redis_door = Some(door_to(local.address()))).await;
+    let mut client = RespClient::connect(world.principal.redis_door.unwrap()).await;
+    assert_eq!(client.ask(&["SUBSCRIBE", CHANNEL]).await, frame('*', "subscribe", CHANNEL, ":1\r\n"));
+    let agent = attach(&world, remote.address()).await;
+    assert_eq!(client.reply().await, frame('*', "message", CHANNEL, &bulk("")));
+    let mut scene = RedisScene { world, local, remote, agent };
+    publish(&scene, "changed").await;
+    assert_eq!(client.reply().await, frame('*', "message", CHANNEL, &bulk("changed")));
+    // A client that subscribes again as soon as it can is back before the agent is.
+    scene.world.restart_principal().await;
+    assert_eq!(client.frame().await, None);
+    let mut client = scene.client().await;
+    assert_eq!(client.ask(&["SUBSCRIBE", CHANNEL]).await, frame('*', "subscribe", CHANNEL, ":1\r\n"));
+    assert_eq!(client.reply().await, frame('*', "message", CHANNEL, &bulk("")));
+    publish(&scene, "changed again").await;
+    assert_eq!(client.reply().await, frame('*', "message", CHANNEL, &bulk("changed again")));
+}

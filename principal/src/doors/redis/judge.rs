@@ -52,7 +52,7 @@ pub(super) fn judge(command: &Command, order: &Order, routes: &dyn Routes) -> Ve
         Word::Subscribe => {
             let channels = command.arguments().filter_map(|channel| AgentKey::parse(channel.whole()?));
             let mut channels = channels.filter(AgentKey::is_channel);
-            if channels.any(|channel| matches!(routes.route(&channel), Route::Unknown(_))) {
+            if channels.any(|channel| matches!(routes.publisher(&channel), Route::Unknown(_))) {
                 // go-redis subscribes anew by itself when it was cut off. An error alone it takes for one of the network's:
                 // it goes on reading on the same connection, and Argo CD waits for messages that never come
                 // (pubsub.go, `releaseConn`, `initMsgChan`).

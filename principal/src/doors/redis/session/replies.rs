@@ -159,7 +159,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     /// Listens at the agent whose channel it is, if it is one.
     fn listen(&self, channel: &[u8]) -> Option<crate::doors::redis::subscriptions::Listening> {
         let channel = AgentKey::parse(channel).filter(AgentKey::is_channel)?;
-        match self.shared.routes.route(&channel) {
+        match self.shared.routes.publisher(&channel) {
             Route::Agent(agent) => self.shared.subscriptions.listen(&agent, &channel),
             Route::Local | Route::Unknown(_) => None,
         }
