@@ -33,8 +33,15 @@ impl RedisScene {
 
     /// With these command lines of the two Redis servers, the principal's first.
     pub async fn start_with(local: &[&str], remote: &[&str]) -> Self {
+        Self::start_where(local, remote, |_door| {}).await
+    }
+
+    /// And with other settings of the door.
+    pub async fn start_where(local: &[&str], remote: &[&str], change: impl FnOnce(&mut RedisDoorConfig)) -> Self {
         let (local, remote) = (Redis::start(local).await, Redis::start(remote).await);
-        let world = World::start_with(|config| config.redis_door = Some(door_to(local.address()))).await;
+        let mut door = door_to(local.address());
+        change(&mut door);
+        let world = World::start_with(|config| config.redis_door = Some(door)).await;
         let agent = attach(&world, remote.address()).await;
         Self { world, local, remote, agent }
     }

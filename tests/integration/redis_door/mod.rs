@@ -2,6 +2,7 @@
 
 mod alike;
 mod bad_input;
+mod clients;
 mod failures;
 mod order;
 mod reads;
