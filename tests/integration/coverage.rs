@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use harness::World;
+use harness::{World, redis::Redis, redis_scene::door_to};
 use principal::Principal;
 
 /// A port that a principal listens on.
@@ -16,6 +16,8 @@ pub(crate) enum Port {
     Grpc,
     /// Kubernetes clients, HTTP over TLS with a client certificate.
     KubeDoor,
+    /// Redis clients, plain or over TLS; here it is plain.
+    RedisDoor,
     /// Prometheus, plain HTTP.
     Metrics,
     /// Kubelets, plain HTTP.
@@ -25,31 +27,34 @@ pub(crate) enum Port {
 // === impl Port ===
 
 impl Port {
-    /// Every port of a principal. A new address does not compile until it is a [`Port`] here, and a new `Port` not until
-    /// every table has a row for it.
-    pub(crate) fn all(principal: &Principal) -> [(Self, SocketAddr); 4] {
-        let Principal { grpc, kube_door, metrics, healthz, redis_door: _, agents: _, routes: _ } = principal;
-        [
+    /// Every port of a principal, the Redis door's where it is open. A new address does not compile until it is a [`Port`]
+    /// here, and a new `Port` not until every table has a row for it.
+    pub(crate) fn all(principal: &Principal) -> Vec<(Self, SocketAddr)> {
+        let Principal { grpc, kube_door, metrics, healthz, redis_door, agents: _, routes: _ } = principal;
+        let always = [
             (Self::Grpc, *grpc),
             (Self::KubeDoor, kube_door.expect("a door that is open")),
             (Self::Metrics, metrics.expect("a page of metrics")),
             (Self::Healthz, healthz.expect("pages of health")),
-        ]
+        ];
+        always.into_iter().chain(redis_door.map(|address| (Self::RedisDoor, address))).collect()
     }
 
     /// Whether callers must speak TLS there.
     pub(crate) fn speaks_tls(self) -> bool {
         match self {
             Self::Grpc | Self::KubeDoor => true,
-            Self::Metrics | Self::Healthz => false,
+            Self::RedisDoor | Self::Metrics | Self::Healthz => false,
         }
     }
 }
 
 #[tokio::test]
 async fn every_port_is_another_and_answers_as_its_tables_say() {
-    let world = World::start().await;
+    let redis = Redis::start(&[]).await;
+    let world = World::start_with(|config| config.redis_door = Some(door_to(redis.address()))).await;
     let ports = Port::all(&world.principal);
+    assert_eq!(ports.len(), 5);
     for (index, (port, address)) in ports.iter().enumerate() {
         assert!(ports.iter().skip(index + 1).all(|(_, other)| other.port() != address.port()), "{port:?}");
         let answer = harness::raw::plain(*address).await.unwrap();

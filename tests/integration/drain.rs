@@ -1,13 +1,19 @@
 //! How either half ends: told once it finishes what runs and exits 0, told twice it exits at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use harness::{
     client::{self, Endpoint, Protocol},
     eventually,
     faulty::{self, AGENT, Faulty},
-    process::Process,
+    process::{self, Process},
     raw::{self, Caller, Raw, get},
+    redis::Redis,
+    resp::RespClient,
     site::{AgentProcess, PrincipalProcess, Site},
     soon,
 };
@@ -147,6 +153,13 @@ async fn idle(port: Port, address: std::net::SocketAddr, caller: &Caller) -> Vec
             let http2 = caller.clone().alpn(&[b"h2"]).connect(address).await.unwrap();
             vec![plain, Box::new(fresh), Box::new(used), Box::new(begun), Box::new(http2)]
         }
+        Port::RedisDoor => {
+            let mut used = RespClient::connect(address).await;
+            assert_eq!(used.ask(&["PING"]).await, "+PONG\r\n");
+            let mut subscriber = RespClient::connect(address).await;
+            subscriber.ask(&["SUBSCRIBE", "a"]).await;
+            vec![plain, Box::new(used), Box::new(subscriber)]
+        }
         Port::Metrics | Port::Healthz => {
             let mut used = raw::plain(address).await.unwrap();
             used.send(get(if port == Port::Metrics { "/metrics" } else { "/livez" })).await.unwrap();
@@ -158,13 +171,16 @@ async fn idle(port: Port, address: std::net::SocketAddr, caller: &Caller) -> Vec
 
 #[tokio::test]
 async fn connections_on_which_nothing_runs_do_not_hold_up_the_end() {
-    let mut stage = Stage::start(&[], &[]).await;
+    let redis = Redis::start(&[]).await;
+    let redis_door = SocketAddr::from((Ipv4Addr::LOCALHOST, process::port()));
+    let (listen, address) =
+        (format!("--redis-proxy-listen={redis_door}"), format!("--redis-server-address={}", redis.address()));
+    let mut stage = Stage::start(&["--disable-redis-proxy=false", &listen, &address], &[]).await;
     stage.gate.add_permits(100);
     let PrincipalProcess { grpc, door, metrics, healthz, .. } = stage.principal;
     let mut connections = Vec::new();
-    for (port, address) in
-        [(Port::Grpc, grpc), (Port::KubeDoor, door), (Port::Metrics, metrics), (Port::Healthz, healthz)]
-    {
+    let ports = [(Port::Grpc, grpc), (Port::KubeDoor, door), (Port::RedisDoor, redis_door)];
+    for (port, address) in ports.into_iter().chain([(Port::Metrics, metrics), (Port::Healthz, healthz)]) {
         connections.extend(idle(port, address, &stage.caller).await);
     }
     for (port, address) in [(Port::Metrics, stage.agent.metrics), (Port::Healthz, stage.agent.healthz)] {
@@ -189,7 +205,7 @@ async fn a_half_that_cannot_reach_the_other_ends_at_once_too() {
     let site = Site::new();
     let server = Faulty::on_demand().await;
     let nobody = raw::plain(server.address).await.unwrap().io().local_addr().unwrap();
-    let ports = (harness::process::port(), harness::process::port());
+    let ports = (process::port(), process::port());
     let args = site.agent_args(AGENT, nobody, &server.kubeconfig(site.folder()), ports, &[]);
     let mut agent = Process::start("lonely", &args, site.folder());
     agent.logged("an attempt", |line| line["message"] == "cannot attach to the principal").await;

@@ -4,6 +4,9 @@ use harness::{
     control::Control,
     eventually, pki,
     raw::{self, Caller, get, metric},
+    redis::Redis,
+    redis_scene::door_to,
+    resp::RespClient,
     soon,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +22,8 @@ enum Fate {
     Answered(u16),
     /// It is served: there is nothing to protect.
     Served,
+    /// It is told to log in: Redis itself says who may do what.
+    ToldToLogIn,
 }
 
 /// Who comes.
@@ -45,6 +50,7 @@ fn fate(port: Port, who: Who) -> Fate {
         (Port::KubeDoor, Who::Stranger | Who::NoAgentsName | Who::Revoked) => Fate::Answered(400),
         (Port::KubeDoor, Who::WithBadToken) => Fate::Answered(401),
         (Port::KubeDoor, Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
+        (Port::RedisDoor, _) => Fate::ToldToLogIn,
         (Port::Metrics | Port::Healthz, _) => Fate::Served,
     }
 }
@@ -52,7 +58,8 @@ fn fate(port: Port, who: Who) -> Fate {
 #[tokio::test]
 async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
     let control = Control::new("unauthorized").await;
-    let world = control.world().await;
+    let redis = Redis::start(&["--requirepass", "secret"]).await;
+    let world = control.world_with(|config| config.redis_door = Some(door_to(redis.address()))).await;
     let revoked = world.ca.client("workload");
     control.block(&world, &[&revoked.fingerprint()]).await;
     let ca = world.ca.pem();
@@ -69,6 +76,13 @@ async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
         };
         for (port, address) in Port::all(&world.principal) {
             let expected = fate(port, who);
+            if port == Port::RedisDoor {
+                let heard =
+                    RespClient::connect(address).await.ask(&["GET", "app|resources-tree|workload_a|1.8.3.gz"]).await;
+                let told = heard == "-NOAUTH Authentication required.\r\n";
+                assert!(told && expected == Fate::ToldToLogIn, "{heard}");
+                continue;
+            }
             if !port.speaks_tls() {
                 let path = if port == Port::Metrics { "/metrics" } else { "/livez" };
                 assert_eq!((raw::page(address, path).await.status, expected), (200, Fate::Served), "{port:?}");

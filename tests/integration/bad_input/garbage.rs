@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use harness::{
     eventually,
-    faulty::Rig,
     raw::{self, get, metric},
+    redis::Redis,
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{random, still_answers};
+use super::{random, rig, still_answers};
 use crate::coverage::Port;
 
 #[tokio::test]
 async fn garbage_at_any_port_ends_in_a_closed_connection_and_a_counter() {
-    let rig = Rig::start().await;
+    let redis = Redis::start(&[]).await;
+    let rig = rig(&redis).await;
     let plain_http = get("/").into_bytes();
     for bytes in [random(64 << 10), plain_http, b"\x16\x03\x01\x40\0\x01".repeat(4096), b"\0".repeat(64 << 10)] {
         for (port, address) in Port::all(&rig.world.principal) {

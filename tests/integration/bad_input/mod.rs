@@ -12,6 +12,9 @@ use std::{net::SocketAddr, time::Duration};
 use harness::{
     faulty::Rig,
     raw::{self, Caller},
+    redis::Redis,
+    redis_scene::door_to,
+    resp::RespClient,
 };
 
 use crate::coverage::Port;
@@ -21,6 +24,10 @@ async fn still_answers(rig: &Rig) {
     for (port, address) in Port::all(&rig.world.principal) {
         let status = match port {
             Port::KubeDoor => rig.get("/version").await.status,
+            Port::RedisDoor => {
+                assert_eq!(RespClient::connect(address).await.ask(&["PING"]).await, "+PONG\r\n");
+                200
+            }
             Port::Metrics => raw::page(address, "/metrics").await.status,
             Port::Healthz => raw::page(address, "/readyz").await.status,
             Port::Grpc => {
@@ -30,6 +37,11 @@ async fn still_answers(rig: &Rig) {
         };
         assert_eq!(status, 200, "{port:?}");
     }
+}
+
+/// With every door open.
+async fn rig(redis: &Redis) -> Rig {
+    Rig::with(|config| config.redis_door = Some(door_to(redis.address()))).await
 }
 
 /// Connects and waits for the server's first frame.

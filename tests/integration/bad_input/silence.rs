@@ -7,44 +7,54 @@ use harness::{
     World,
     faulty::{AGENT, Rig},
     raw::{self, Caller, metric},
+    redis::Redis,
 };
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, timeout},
 };
 
-use super::{POD, PREFACE, SETTINGS, SLACK, still_answers};
+use super::{POD, PREFACE, SETTINGS, SLACK, rig, still_answers};
 use crate::coverage::Port;
 
 /// How long a caller may be silent before it has said anything of use. The table: every port has a row.
-fn patience(port: Port) -> Duration {
+fn patience(port: Port) -> Option<Duration> {
     match port {
         // A TLS handshake.
-        Port::Grpc | Port::KubeDoor => Duration::from_secs(10),
+        Port::Grpc | Port::KubeDoor => Some(Duration::from_secs(10)),
         // The head of a request.
-        Port::Metrics | Port::Healthz => Duration::from_secs(5),
+        Port::Metrics | Port::Healthz => Some(Duration::from_secs(5)),
+        // Redis waits for ever, unless its configuration says otherwise.
+        Port::RedisDoor => None,
     }
 }
 
 #[tokio::test]
 async fn a_caller_that_says_nothing_is_dropped_in_time_at_every_port() {
-    let rig = Rig::start().await;
+    let redis = Redis::start(&[]).await;
+    let rig = rig(&redis).await;
     let hello = &[0x16, 3, 1, 2, 0, 1, 0][..];
-    let mut waits = Vec::new();
+    let (mut waits, mut patient) = (Vec::new(), Vec::new());
     for (port, address) in Port::all(&rig.world.principal) {
         for said in [&b""[..], hello, b"GET / HTTP/1.1\r\nX: "] {
             if port.speaks_tls() == said.starts_with(b"GET") {
                 continue;
             }
+            let Some(patience) = patience(port) else {
+                let mut raw = raw::plain(address).await.unwrap();
+                raw.send(b"*1\r\n").await.unwrap();
+                patient.push(raw);
+                continue;
+            };
             waits.push(async move {
                 let mut raw = raw::plain(address).await.unwrap();
                 raw.send(said).await.unwrap();
                 let began = Instant::now();
-                let dropped = timeout(patience(port) + SLACK, raw.rest()).await;
+                let dropped = timeout(patience + SLACK, raw.rest()).await;
                 assert!(dropped.is_ok(), "{port:?} after {said:?}: still open");
                 // A hello is no HTTP: that is told at once.
                 let at_once = !port.speaks_tls() && said == hello;
-                assert!(at_once || began.elapsed() + SLACK > patience(port), "{port:?}: dropped early");
+                assert!(at_once || began.elapsed() + SLACK > patience, "{port:?}: dropped early");
             });
         }
     }
@@ -71,6 +81,10 @@ async fn a_caller_that_says_nothing_is_dropped_in_time_at_every_port() {
         }
     };
     tokio::join!(join_all(waits), idle_agent, idle_caller, others);
+    for mut raw in patient {
+        raw.send(b"$4\r\nPING\r\n").await.unwrap();
+        assert_eq!(raw.exactly(7).await.unwrap(), b"+PONG\r\n");
+    }
     let metrics = rig.world.principal.metrics.unwrap();
     for door in ["grpc", "kube"] {
         let labels = format!("door=\"{door}\",reason=\"timeout\"");
