@@ -7,6 +7,7 @@ mod failures;
 mod order;
 mod reads;
 mod subscriptions;
+mod tls;
 
 /// The tree of an application of `agent-a`, as the principal's Argo CD calls it, and as the agent's does.
 const TREE: &str = "app|resources-tree|agent-a_guestbook|1.8.3.gz";
