@@ -16,11 +16,16 @@ use std::{
 };
 
 use common::resp::frames;
-use harness::{World, eventually, redis::Redis, redis_scene::door_to, resp::RespClient};
+use harness::{
+    World, eventually,
+    redis::Redis,
+    redis_scene::{RedisScene, door_to},
+    resp::RespClient,
+};
 use principal::config::RedisDoorConfig;
 use tokio::time::timeout;
 
-use super::{bulk, order::Random};
+use super::{RESOURCES, THEIR_TREE, TREE, bulk, order::Random};
 
 /// A Redis, and another behind a door.
 pub(super) struct Pair {
@@ -85,6 +90,84 @@ async fn whatever_is_said_to_redis_is_answered_alike_through_the_door() {
     }
     // Else the rest says little.
     assert!(steps > 700, "{steps}");
+}
+
+/// Whatever is said between them, and however it is cut, agents' keys are keys that one Redis has.
+#[tokio::test]
+async fn a_redis_that_held_what_agents_hold_would_say_the_same() {
+    let scene = RedisScene::start().await;
+    let direct = Redis::start(&[]).await;
+    scene.at_agent().await.ask(&["SET", THEIR_TREE, "a tree"]).await;
+    let mut random = Random::seeded();
+    for _ in 0..SCRIPTS {
+        let script = mixture(&mut random);
+        let text: Vec<_> = script.iter().map(|step| step.text.as_str()).collect();
+        let mut heard = Vec::new();
+        for (address, tree) in [(direct.address(), "a tree"), (scene.door(), "a stale copy")] {
+            let mut client = RespClient::connect(address).await;
+            client.ask(&["FLUSHALL"]).await;
+            client.ask(&["SET", TREE, tree]).await;
+            let manner = [Manner::Pipelined, Manner::InPieces][random.below(2)];
+            heard.push(say(&script, address, manner, &mut random).await);
+        }
+        for (number, (through, direct)) in heard[1].iter().zip(&heard[0]).enumerate() {
+            assert_eq!(through, direct, "seed {}, line {number} of {text:#?}", random.seed());
+        }
+    }
+}
+
+/// Some commands, those that read agents' keys among them.
+fn mixture(random: &mut Random) -> Vec<Step> {
+    let (mut lines, mut subscribed, mut queues) = (Vec::new(), 0_usize, false);
+    for _ in 0..1 + random.below(60) {
+        let line = match random.below(if queues { 6 } else { 30 }) {
+            0 => "SET a 1".into(),
+            1 => format!("MGET a b {}", ["c", "a"][random.below(2)]),
+            2 => "NONSENSE".into(),
+            3 => "LRANGE l 0 -1".into(),
+            4 | 5 if queues => {
+                queues = false;
+                ["EXEC", "DISCARD"][random.below(2)].into()
+            }
+            4 => "RPUSH l subscribe a 1".into(),
+            5 => "RPUSH l message a b".into(),
+            6 => format!("MGET {TREE} a {RESOURCES} {TREE} l"),
+            7 => format!("MGET {RESOURCES}"),
+            8 => format!("EXISTS a {TREE} {TREE} b"),
+            9 => format!("EXISTS {RESOURCES}"),
+            10 => format!("STRLEN {TREE}"),
+            11 => format!("GETRANGE {TREE} 2 -1"),
+            12 => format!("TTL {}", [TREE, RESOURCES][random.below(2)]),
+            13 => format!("GET {TREE} more"),
+            14 => format!("PTTL {RESOURCES}"),
+            15 if subscribed == 0 => "~ HELLO 3".into(),
+            16 if subscribed == 0 => "~ HELLO 2".into(),
+            17 if subscribed == 0 => {
+                queues = true;
+                "MULTI".into()
+            }
+            18 => {
+                subscribed = 0;
+                "RESET".into()
+            }
+            19 | 20 => {
+                subscribed += 1;
+                "SUBSCRIBE x x => 2".into()
+            }
+            21 => "UNSUBSCRIBE x".into(),
+            22 => "PSUBSCRIBE y*".into(),
+            23 => "PUNSUBSCRIBE => 1".into(),
+            24 => "PING".into(),
+            25 => "EVAL \"return {'message', 'x', 'y'}\" 0".into(),
+            26 => format!("! \"get {TREE}\\r\\n\""),
+            27 => format!("GET {RESOURCES}"),
+            _ => format!("GET {TREE}"),
+        };
+        // Whoever has subscribed to patterns, too, is not asked for more than it may say.
+        subscribed += usize::from(line.starts_with("PSUBSCRIBE"));
+        lines.push(line);
+    }
+    parse(&lines.join("\n"))
 }
 
 #[tokio::test]
@@ -398,6 +481,9 @@ fn words(text: &str) -> Vec<Vec<u8>> {
     }
     words
 }
+
+/// So many scripts are tried.
+const SCRIPTS: usize = 100;
 
 /// So long is waited for a reply: many times what it takes.
 const SILENCE: Duration = Duration::from_secs(10);
