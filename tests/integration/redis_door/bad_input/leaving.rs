@@ -13,7 +13,7 @@ use super::{RESOURCES, Stage, THEIR_RESOURCES, TREE};
 #[tokio::test]
 async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
     let stage = Stage::start(&["--client-output-buffer-limit", "normal 0 0 0"]).await;
-    let large = "x".repeat(32 << 20);
+    let large = "x".repeat(8 << 20);
     RespClient::connect(stage.local.address()).await.ask(&["SET", "large", &large]).await;
     RespClient::connect(stage.remote.address()).await.ask(&["SET", THEIR_RESOURCES, &large]).await;
     stage.still_answers().await;
@@ -28,13 +28,13 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
         ("*2\r\n$3\r\nGET\r\n$40\r\napp|resources-tree|agent-a_", 0),
         ("GET large\r\n", 0),
         ("GET large\r\n", 1),
-        ("GET large\r\n", 20 << 20),
+        ("GET large\r\n", 5 << 20),
         (of_agent.as_str(), 0),
         (&of_agent, 1),
-        (&of_agent, 20 << 20),
-        (&format!("MGET large {RESOURCES} large\r\n"), 40 << 20),
+        (&of_agent, 5 << 20),
+        (&format!("MGET large {RESOURCES} large\r\n"), 10 << 20),
         (&mixed, 0),
-        (&mixed, 50 << 20),
+        (&mixed, 12 << 20),
         ("BLPOP none 0\r\n", 0),
         (&format!("BLPOP none 0\r\n{of_agent}"), 0),
         ("MULTI\r\nSET a 1\r\n", 5),
@@ -58,7 +58,7 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
         }
     }
     stage.still_answers().await;
-    // The agent's connections to its Redis are none that still has to say 32 MB.
+    // The agent's connections to its Redis are none that still has to say 8 MB.
     eventually("the agent's connections are at rest", async || {
         let text = RespClient::connect(stage.remote.address()).await.ask(&["CLIENT", "LIST"]).await;
         text.lines().filter(|line| line.contains(" omem=")).all(|line| line.contains(" omem=0 ")).then_some(())
