@@ -8,6 +8,8 @@
 //! looked at once or twice, and nothing leaves the command scanner that Redis could read otherwise than we did.
 
 pub mod commands;
+#[cfg(test)]
+mod cut;
 pub mod frames;
 mod line;
 pub mod replies;

@@ -7,6 +7,7 @@ use redis_protocol::resp3::{
 };
 
 use super::*;
+use crate::resp::cut::cut;
 
 /// What a frame was, put together.
 #[derive(Debug, PartialEq, Eq)]
@@ -286,18 +287,6 @@ fn tokens() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|text| text.as_bytes().to_vec()),
     ];
     proptest::collection::vec(token, 0..20).prop_map(|tokens| tokens.concat())
-}
-
-fn cut<'b>(bytes: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
-    let mut chunks = Vec::new();
-    let mut rest = bytes;
-    for cut in cuts {
-        let (chunk, behind) = rest.split_at((*cut).min(rest.len()));
-        chunks.push(chunk);
-        rest = behind;
-    }
-    chunks.push(rest);
-    chunks
 }
 
 fn whole(mut heard: Heard) -> Heard {
