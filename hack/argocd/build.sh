@@ -15,7 +15,7 @@ cache="${ARGOCD_AGENT_ARGOCD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/argocd-agent
 done="$cache/$version"
 if [ ! -x "$done/argocd" ]; then
   mkdir -p "$cache"
-  build="$(mktemp -d "$cache/building-XXXXXX")"
+  build="$(mktemp -d -p "$cache")"
   trap 'rm -rf "$build"' EXIT
   echo "building Argo CD $version (ten minutes on two cores, once)" >&2
   module="$(cd "$build" && go mod download -json "github.com/argoproj/argo-cd/v3@$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')"

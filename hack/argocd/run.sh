@@ -29,7 +29,7 @@ cargo build --release --locked --manifest-path "$root/Cargo.toml" --package argo
 bin="${CARGO_TARGET_DIR:-$root/target}/release"
 argo="$("$here/build.sh")" || exit
 
-work="$(mktemp -d /tmp/argocd-XXXXXX)"
+work="$(mktemp -d -p /tmp)"
 logs=$work/logs
 never=$work/never
 redis_password=not-much-of-a-secret
