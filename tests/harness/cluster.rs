@@ -10,7 +10,9 @@ use std::{
     thread,
 };
 
-use envtest::{Assets, Cluster, ClusterOptions, sample};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use envtest::{Assets, Cluster, ClusterOptions, Extent, sample};
+use serde_json::{Value, json};
 
 use crate::audit;
 
@@ -33,6 +35,36 @@ pub fn cluster() -> &'static Cluster {
             });
         });
         cluster.recv().expect("the thread answers").expect("the cluster starts")
+    })
+}
+
+/// Another cluster, empty, of which no other test knows.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn another(extent: Extent) -> Cluster {
+    let assets = Assets::locate_or_build(|line| eprintln!("{line}")).await.expect("the programs are there");
+    let options = ClusterOptions { extent, ..ClusterOptions::default() };
+    Cluster::start(&assets, options).await.expect("the cluster starts")
+}
+
+/// A kubeconfig with a context for the admin of each of these, by its name; the first is the current one.
+#[must_use]
+pub fn kubeconfig(contexts: &[(&str, &Cluster)]) -> Value {
+    let encode = |text: &str| STANDARD.encode(text);
+    let clusters = contexts.iter().map(|(name, cluster)| {
+        let (server, ca) = (cluster.api_server_url(), encode(cluster.ca_pem()));
+        json!({"name": name, "cluster": {"server": server, "certificate-authority-data": ca}})
+    });
+    let users = contexts.iter().map(|(name, cluster)| {
+        let (certificate, key) = (encode(&cluster.admin().cert_pem), encode(&cluster.admin().key_pem));
+        json!({"name": name, "user": {"client-certificate-data": certificate, "client-key-data": key}})
+    });
+    let named = contexts.iter().map(|(name, _)| json!({"name": name, "context": {"cluster": name, "user": name}}));
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": contexts.first().map(|(name, _)| name),
+        "clusters": clusters.collect::<Vec<_>>(), "users": users.collect::<Vec<_>>(),
+        "contexts": named.collect::<Vec<_>>(),
     })
 }
 

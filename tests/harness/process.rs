@@ -1,4 +1,4 @@
-//! The real `argocd-agent` binary as a child process: its log, its signals, its end.
+//! The real `argocd-agent` binary as a child process, and other programs beside it: their logs, their signals, their end.
 
 use std::{
     ffi::OsStr,
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{eventually, eventually::soon};
 
-/// One process; dropping it kills it.
+/// One process; dropping it kills it, and all that it has started.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -31,30 +31,41 @@ pub struct Process {
     stderr: PathBuf,
 }
 
-/// The binary, built from this checkout by the first test that asks.
+/// `argocd-agent`, built from this checkout by the first test that asks.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = StdCommand::new(cargo);
-        build.args(["build", "--package", "argocd-agent", "--message-format=json-render-diagnostics"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output =
-            build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().expect("cargo runs");
-        assert!(output.status.success(), "cargo build: {}", output.status);
-        // As cargo reports it: the target directory may be anywhere.
-        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-        let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
-            let is_it = message.pointer("/target/name").and_then(Value::as_str) == Some("argocd-agent");
-            message.get("executable").and_then(Value::as_str).filter(|_| is_it).map(PathBuf::from)
-        });
-        built.expect("cargo built the binary")
-    })
+    BINARY.get_or_init(|| built("argocd-agent"))
+}
+
+/// `argocd-agentctl`, built likewise.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn ctl() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| built("argocd-agentctl"))
+}
+
+/// Builds the package whose only binary has its name.
+fn built(package: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = StdCommand::new(cargo);
+    build.args(["build", "--package", package, "--message-format=json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "cargo build: {}", output.status);
+    // As cargo reports it: the target directory may be anywhere.
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
+        let is_it = message.pointer("/target/name").and_then(Value::as_str) == Some(package);
+        message.get("executable").and_then(Value::as_str).filter(|_| is_it).map(PathBuf::from)
+    });
+    built.expect("cargo built the binary")
 }
 
 /// Runs the binary until it ends by itself.
@@ -121,15 +132,26 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start_with(name: &str, args: &[String], env: &[(String, String)], folder: &Path) -> Self {
+        let mut command = command(args);
+        command.envs(env.iter().cloned());
+        Self::spawn(name, command, folder)
+    }
+
+    /// Starts any program; its output goes to the same files.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(name: &str, mut command: Command, folder: &Path) -> Self {
         let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let file = |path| File::create(path).expect("the test's own folder is writable");
-        let mut command = command(args);
-        command.envs(env.iter().cloned()).stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr));
-        let child = command.spawn().expect("the binary starts");
+        command.stdin(Stdio::null()).stdout(file(&stdout)).stderr(file(&stderr));
+        // What it starts in turn is of its group.
+        let child = command.process_group(0).kill_on_drop(true).spawn().expect("the program starts");
         let pid = child.id().expect("it was not waited for yet");
-        // A test run may end without dropping anything: then the janitor's input ends, and it kills the process.
+        // A test run may end without dropping anything: then the janitor's input ends, and it kills the group.
         let janitor = StdCommand::new("/bin/sh")
-            .args(["-c", r#"trap "" HUP INT TERM; read -r done || kill -s KILL "$1""#, "janitor", &pid.to_string()])
+            .args(["-c", r#"trap "" HUP INT TERM; read -r done || kill -s KILL -- "-$1""#, "janitor", &pid.to_string()])
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell starts");
@@ -194,6 +216,14 @@ impl Process {
         self.child.wait().await.expect("a child of ours")
     }
 
+    /// Kills what it has started and left behind, once it was waited for.
+    pub fn sweep(&self) {
+        // Numbers are given out in turn, so that nobody else has this one yet.
+        let kill =
+            StdCommand::new("/bin/sh").args(["-c", &format!("kill -s KILL -- -{} 2>/dev/null", self.pid)]).status();
+        let _nothing_was_left = kill.expect("a shell starts");
+    }
+
     /// Kills it and waits for its end.
     ///
     /// # Panics
@@ -206,9 +236,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended; dropping the child kills it all the same.
-        self.child.start_kill().unwrap_or_default();
-        if let Some(mut input) = self.janitor.stdin.take() {
+        let input = self.janitor.stdin.take();
+        // Once it was waited for, its number may be another's.
+        if let (None, Some(mut input)) = (self.child.id(), input) {
             input.write_all(b"done\n").unwrap_or_default();
         }
         self.janitor.wait().map(drop).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! From nothing to a connected cluster: two empty namespaces of two API servers, and then kubectl through the door.
 
-use envtest::{Assets, Cluster, ClusterOptions, Extent};
+use envtest::Extent;
 use harness::{
-    cluster::{cluster, namespace},
+    cluster::{another, cluster, namespace},
     process::port,
     scene,
     site::{AgentProcess, Site, agent_args},
@@ -15,9 +15,7 @@ use super::{FAST, Operator};
 #[tokio::test]
 async fn from_empty_namespaces_to_kubectl_through_the_door() {
     // The control plane is another API server than the workload cluster's.
-    let assets = Assets::locate_or_build(|line| eprintln!("{line}")).await.unwrap();
-    let options = ClusterOptions { extent: Extent::ApiServer, ..ClusterOptions::default() };
-    let control = Cluster::start(&assets, options).await.unwrap();
+    let control = another(Extent::ApiServer).await;
     control.kubectl().run(["create", "namespace", "argocd"]).await.unwrap();
     let (argocd, apps) = (namespace("ctl-workload").await, namespace("ctl-apps").await);
     let pod = json!({

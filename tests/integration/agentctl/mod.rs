@@ -11,17 +11,17 @@ mod pki;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command as StdCommand, Stdio},
-    sync::OnceLock,
+    process::Stdio,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use envtest::{Cluster, Kubectl};
 use harness::{
-    cluster::{cluster, namespace},
+    cluster::{cluster, kubeconfig, namespace},
+    process::ctl,
     soon,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -56,27 +56,8 @@ impl Operator {
         let folder = TempDir::new().unwrap();
         let operator =
             Self { folder, principal, agent, control: control.kubectl().clone(), workload: workload.kubectl().clone() };
-        let entry = |name: &str, cluster: &Cluster| {
-            let encode = |text: &str| STANDARD.encode(text);
-            let user = cluster.admin();
-            (
-                json!({"name": name, "cluster": {
-                    "server": cluster.api_server_url(), "certificate-authority-data": encode(cluster.ca_pem())}}),
-                json!({"name": name, "user": {
-                    "client-certificate-data": encode(&user.cert_pem), "client-key-data": encode(&user.key_pem)}}),
-                json!({"name": name, "context": {"cluster": name, "user": name}}),
-            )
-        };
-        let (control, workload) = (entry("control", control), entry("workload", workload));
-        operator.write(
-            "kubeconfig",
-            &json!({
-                "apiVersion": "v1", "kind": "Config", "current-context": "control",
-                "clusters": [control.0, workload.0], "users": [control.1, workload.1],
-                "contexts": [control.2, workload.2],
-            })
-            .to_string(),
-        );
+        let contexts = kubeconfig(&[("control", control), ("workload", workload)]);
+        let _path = operator.write("kubeconfig", &contexts.to_string());
         operator
     }
 
@@ -99,7 +80,7 @@ impl Operator {
 
     /// As [`run`](Self::run), without those flags and with something to read.
     pub(crate) async fn bare(&self, line: &str, input: &str) -> Said {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(ctl());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ARGOCD_")) {
             command.env_remove(name);
         }
@@ -183,27 +164,6 @@ pub(crate) fn data(secret: &Value, key: &str) -> String {
 
 pub(crate) fn decoded(text: &str) -> String {
     String::from_utf8(STANDARD.decode(text).unwrap()).unwrap()
-}
-
-/// The binary, built from this checkout by the first test that asks.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = StdCommand::new(cargo);
-        build.args(["build", "--package", "argocd-agentctl", "--message-format=json-render-diagnostics"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "cargo build: {}", output.status);
-        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-        let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
-            let is_it = message.pointer("/target/name").and_then(Value::as_str) == Some("argocd-agentctl");
-            message.get("executable").and_then(Value::as_str).filter(|_| is_it).map(PathBuf::from)
-        });
-        built.unwrap()
-    })
 }
 
 /// RSA keys of the default size take seconds each where nothing is optimised.
