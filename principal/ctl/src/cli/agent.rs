@@ -3,10 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use common::{AgentName, auth::Secret};
 
-use super::{
-    key::{KeyArgs, Lifetime},
-    values,
-};
+use super::{key::CallerArgs, values};
 use crate::names::DEFAULT_RESOURCE_PROXY;
 
 #[derive(Debug, Subcommand)]
@@ -51,15 +48,8 @@ pub(crate) struct Create {
     #[arg(long, value_name = "[NAMESPACE/]SECRET")]
     pub(crate) ca_from_secret: Option<String>,
 
-    /// Sign with the authority of the doors' callers (`pki init --client-ca`)
-    #[arg(long)]
-    pub(crate) client_ca: bool,
-
     #[command(flatten)]
-    pub(crate) lifetime: Lifetime,
-
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) certificate: CallerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -120,15 +110,8 @@ pub(crate) struct Reconfigure {
     #[arg(long)]
     pub(crate) reissue_client_cert: bool,
 
-    /// Sign it with the authority of the doors' callers (`pki init --client-ca`)
-    #[arg(long)]
-    pub(crate) client_ca: bool,
-
     #[command(flatten)]
-    pub(crate) lifetime: Lifetime,
-
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) certificate: CallerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -141,15 +124,8 @@ pub(crate) struct Rotate {
     #[arg(long)]
     pub(crate) revoke: bool,
 
-    /// Sign with the authority of the doors' callers (`pki init --client-ca`), also where it did not sign the old one
-    #[arg(long)]
-    pub(crate) client_ca: bool,
-
     #[command(flatten)]
-    pub(crate) lifetime: Lifetime,
-
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) certificate: CallerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,21 @@ pub(crate) struct AuthorityLifetime {
     pub(crate) days: u32,
 }
 
+/// What is asked of the certificate of somebody who calls a door.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct CallerArgs {
+    /// Sign the certificate with the authority of the doors' callers (`pki init --client-ca`), also where another signed
+    /// the one before
+    #[arg(long)]
+    pub(crate) client_ca: bool,
+
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
 // === impl KeyArgs ===
 
 impl KeyArgs {

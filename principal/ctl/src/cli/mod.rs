@@ -30,7 +30,7 @@ pub(crate) use self::{
     blocklist::{Blocklist, Tls},
     config::{Config, CreateConfig, EntryArgs, Kind},
     jwt::Jwt,
-    key::{KeyArgs, Lifetime},
+    key::CallerArgs,
     pki::{DropOld, Dump, Init, Issue, IssueAgent, IssueArgs, Pki, Propagate},
 };
 use crate::output::Format;
@@ -144,19 +144,12 @@ pub(crate) struct Kubeconfig {
     #[arg(long)]
     pub(crate) issue: bool,
 
-    /// Sign it with the authority of the doors' callers (`pki init --client-ca`)
-    #[arg(long)]
-    pub(crate) client_ca: bool,
-
     /// Write it to this file, which only its owner may read
     #[arg(long, value_name = "FILE")]
     pub(crate) output_path: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) lifetime: Lifetime,
-
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) certificate: CallerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -80,10 +80,10 @@ fn every_command_of_upstream_is_taken_with_its_flags() {
 #[test]
 fn defaults_are_those_of_upstream() {
     let Command::Agent(Agent::Create(create)) = parsed("x agent create a").unwrap().command else { panic!() };
-    let spec = create.key.spec().unwrap();
+    let spec = create.certificate.key.spec().unwrap();
     assert_eq!((spec.algorithm, spec.size), (KeyAlgorithm::Rsa, KeySize::Bits4096));
     assert_eq!(
-        (create.lifetime.days, create.resource_proxy_server.as_str()),
+        (create.certificate.lifetime.days, create.resource_proxy_server.as_str()),
         (180, "argocd-agent-resource-proxy:9090")
     );
     let Command::Pki(Pki::Init(init)) = parsed("x pki init").unwrap().command else { panic!() };

@@ -25,7 +25,7 @@ pub(super) struct Door {
 
 pub(super) async fn run(places: &Places, args: &Kubeconfig) -> anyhow::Result<Answer> {
     let agent = &args.name;
-    let spec = args.key.spec()?;
+    let spec = args.certificate.key.spec()?;
     let typed = args.server.as_deref().map(cluster_secret::authority).transpose();
     let typed = typed.map_err(|error| BadUsage(format!("--server: {error}")))?;
     let side = Side::at(places.principal()?).await?;
@@ -42,8 +42,13 @@ pub(super) async fn run(places: &Places, args: &Kubeconfig) -> anyhow::Result<An
         // Of the authority that signed the stored one, which the door trusts.
         let held = cluster.credentials(&called)?;
         let held = Certificate::leaf(&called, &held.certificate).ok();
-        let signer = authority::successor(&side, held.as_ref(), args.client_ca).await?;
-        let order = Order { common_name: agent.to_string(), usage: Usage::Client, days: args.lifetime.days, key: spec };
+        let signer = authority::successor(&side, held.as_ref(), args.certificate.client_ca).await?;
+        let order = Order {
+            common_name: agent.to_string(),
+            usage: Usage::Client,
+            days: args.certificate.lifetime.days,
+            key: spec,
+        };
         let pair = signer.issue(&order)?;
         let user = json!({
             "client-certificate-data": STANDARD.encode(&pair.certificate),

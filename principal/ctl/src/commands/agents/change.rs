@@ -9,7 +9,7 @@ use super::{
     load, unknown,
 };
 use crate::{
-    cli::{BadUsage, KeyArgs, Reconfigure, Rotate},
+    cli::{BadUsage, CallerArgs, Reconfigure, Rotate},
     cluster_secret::{Cluster, is_self_registered, secret_name, server_url},
     commands::{authority as authorities, blocklist},
     kube::{Change, Side, Written},
@@ -29,14 +29,10 @@ pub(super) async fn reconfigure(side: &Side, args: &Reconfigure) -> anyhow::Resu
     let server = args.resource_proxy_server.as_deref();
     let server = server.map(|address| server_url(address, agent)).transpose();
     let server = server.map_err(|error| BadUsage(format!("--resource-proxy-server: {error}")))?;
-    if args.client_ca && !args.reissue_client_cert {
+    if args.certificate.client_ca && !args.reissue_client_cert {
         return Err(BadUsage("--client-ca is for --reissue-client-cert: give both".into()).into());
     }
-    let new = if args.reissue_client_cert {
-        Some(reissue(side, agent, args.client_ca, args.lifetime.days, args.key).await?)
-    } else {
-        None
-    };
+    let new = if args.reissue_client_cert { Some(reissue(side, agent, args.certificate).await?) } else { None };
     let mut done = Vec::new();
     let written = write(side, agent, |cluster| {
         // Asked again where somebody else wrote meanwhile.
@@ -66,7 +62,7 @@ pub(super) async fn reconfigure(side: &Side, args: &Reconfigure) -> anyhow::Resu
 
 pub(super) async fn rotate(side: &Side, args: &Rotate) -> anyhow::Result<Answer> {
     let agent = &args.name;
-    let new = reissue(side, agent, args.client_ca, args.lifetime.days, args.key).await?;
+    let new = reissue(side, agent, args.certificate).await?;
     write(side, agent, |cluster| {
         cluster.set_credentials(&new.pair, &new.ca);
         true
@@ -79,8 +75,8 @@ pub(super) async fn rotate(side: &Side, args: &Rotate) -> anyhow::Result<Answer>
     Answer::said(text)
 }
 
-async fn reissue(side: &Side, agent: &AgentName, client_ca: bool, days: u32, key: KeyArgs) -> anyhow::Result<Reissued> {
-    let spec = key.spec()?;
+async fn reissue(side: &Side, agent: &AgentName, asked: CallerArgs) -> anyhow::Result<Reissued> {
+    let spec = asked.key.spec()?;
     let (secret, cluster) = load(side, agent).await?;
     let name = secret_name(agent);
     if is_self_registered(&secret) {
@@ -93,8 +89,8 @@ async fn reissue(side: &Side, agent: &AgentName, client_ca: bool, days: u32, key
     // What is there may be broken: that is a reason to reissue it.
     let credentials = cluster.credentials(&name).ok();
     let old = credentials.and_then(|credentials| Certificate::leaf(&name, &credentials.certificate).ok());
-    let signer = authorities::successor(side, old.as_ref(), client_ca).await?;
-    let pair = signer.issue(&caller(agent, days, spec))?;
+    let signer = authorities::successor(side, old.as_ref(), asked.client_ca).await?;
+    let pair = signer.issue(&caller(agent, asked.lifetime.days, spec))?;
     Ok(Reissued { pair, ca: door_roots(side).await?, old })
 }
 

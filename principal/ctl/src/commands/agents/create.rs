@@ -23,7 +23,7 @@ use crate::{
 
 pub(super) async fn create(side: &Side, args: &Create) -> anyhow::Result<Answer> {
     let agent = &args.name;
-    let spec = args.key.spec()?;
+    let spec = args.certificate.key.spec()?;
     authority(&args.resource_proxy_server).map_err(|error| BadUsage(format!("--resource-proxy-server: {error}")))?;
     ensure!(
         agent.as_str() != side.place.namespace,
@@ -35,10 +35,10 @@ pub(super) async fn create(side: &Side, args: &Create) -> anyhow::Result<Answer>
     ensure!(side.secrets.get(&secret_name(agent)).await?.is_none(), exists());
     let (pair, ca) = match (&args.tls_from_secret, &args.ca_from_secret) {
         (None, None) => {
-            let signer = authorities::load(side, args.client_ca).await?;
+            let signer = authorities::load(side, args.certificate.client_ca).await?;
             // Whom the caller trusts is who signed the door's certificate, whoever signs the caller's.
-            let trusted = if args.client_ca { door_roots(side).await? } else { signer.roots().to_owned() };
-            let order = caller(agent, args.lifetime.days, spec);
+            let trusted = if args.certificate.client_ca { door_roots(side).await? } else { signer.roots().to_owned() };
+            let order = caller(agent, args.certificate.lifetime.days, spec);
             (signer.issue(&order)?, trusted)
         }
         (Some(tls), Some(ca)) => copied(side, agent, tls, ca).await?,
