@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod agent_key;
 pub mod agent_name;
+pub mod application;
 pub mod auth;
 pub mod build_info;
 pub mod cluster_info_key;
@@ -23,6 +24,7 @@ pub mod tunnel;
 
 pub use agent_key::AgentKey;
 pub use agent_name::AgentName;
+pub use application::Application;
 pub use cluster_info_key::ClusterInfoKey;
 pub use refusal::Refusal;
 pub use report::Report;

@@ -18,14 +18,19 @@ mod watch;
 
 use std::sync::Arc;
 
-use common::{drain, tls::Secrets};
+use common::{Application, drain, tls::Secrets};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, runtime::watcher};
 use prometheus_client::registry::Registry;
 use tracing::info_span;
 
+pub use self::{
+    client::ClientError,
+    cluster_secret::Clusters,
+    references::{NotKnown, References},
+};
+pub(crate) use self::{cluster_secret::AGENT_LABEL, references::Servers};
 use self::{
-    application::Application,
     cluster_secret::ClusterSecret,
     jwt_key::JwtSecret,
     metrics::WatchMetrics,
@@ -33,12 +38,6 @@ use self::{
     single::{Single, named},
     watch::{Followed, Keep, Keeper},
 };
-pub use self::{
-    client::ClientError,
-    cluster_secret::Clusters,
-    references::{NotKnown, References},
-};
-pub(crate) use self::{cluster_secret::AGENT_LABEL, references::Servers};
 use crate::{agents::tokens::Keys, config::KubeSource, revocation::Blocklist};
 
 /// The API server of the control plane's cluster.

@@ -185,16 +185,14 @@ const LONGEST_CAUSE: usize = 300;
 mod tests {
     use std::sync::Arc;
 
+    use common::Application;
     use futures_util::stream;
     use kube::core::Status;
     use prometheus_client::registry::Registry;
     use serde_json::json;
 
     use super::{super::metrics::WatchMetrics, *};
-    use crate::control_plane::{
-        application::Application,
-        references::{Objects, References},
-    };
+    use crate::control_plane::references::{Objects, References};
 
     type Change = watcher::Result<Event<Application>>;
 

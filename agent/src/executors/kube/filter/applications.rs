@@ -4,19 +4,16 @@
 //! place of any other (it asks for it after every 404). Of an Application nothing is kept but its destination.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     pin::pin,
 };
 
-use common::{Refusal, drain};
+use common::{Application, Refusal, drain};
 use futures_util::{Stream, StreamExt, future::select_all};
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    Api, Resource,
+    Api,
     runtime::{WatchStreamExt, watcher},
 };
-use serde::Deserialize;
 use tokio::sync::watch;
 use tracing::{info_span, warn};
 
@@ -36,25 +33,6 @@ pub(super) struct Changes(Vec<watch::Receiver<State<Destinations>>>);
 /// Application (namespace and name) → the namespace that it deploys to.
 type Destinations = BTreeMap<(String, String), String>;
 
-/// What is read of an Application.
-#[derive(Debug, Clone, Deserialize)]
-struct Application {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: Spec,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-struct Spec {
-    #[serde(default)]
-    destination: Destination,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-struct Destination {
-    namespace: Option<String>,
-}
-
 // === impl Applications ===
 
 impl Applications {
@@ -73,7 +51,7 @@ impl Applications {
             let watch = drain.clone();
             let namespaces = namespaces.clone();
             drain.spawn(info_span!("applications"), async move {
-                let changes = watcher(api, watcher::Config::default().page_size(PAGE)).backoff(Again::default());
+                let changes = watcher(api, Application::selection()).backoff(Again::default());
                 tokio::select! {
                     () = follow(changes, &namespaces, &mut feed) => {}
                     () = watch.draining() => {}
@@ -137,17 +115,17 @@ async fn follow(
         match change {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(application)) => {
-                application.of(namespaces).apply_to(&mut listed);
+                apply(&application, namespaces, &mut listed);
             }
             Ok(watcher::Event::InitDone) => {
                 absent = false;
                 feed.known(std::mem::take(&mut listed));
             }
             Ok(watcher::Event::Apply(application)) => {
-                feed.change(|destinations| application.of(namespaces).apply_to(destinations));
+                feed.change(|destinations| apply(&application, namespaces, destinations));
             }
             Ok(watcher::Event::Delete(application)) => {
-                feed.change(|destinations| destinations.remove(&application.key()).is_some());
+                feed.change(|destinations| destinations.remove(&key(&application)).is_some());
             }
             Err(error) if is_not_found(&error) => {
                 // No Argo CD here, so no Applications. Asked again now and then, should it come.
@@ -166,63 +144,22 @@ fn is_not_found(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
-// === impl Application ===
-
-impl Application {
-    fn key(&self) -> (String, String) {
-        (self.metadata.namespace.clone().unwrap_or_default(), self.metadata.name.clone().unwrap_or_default())
-    }
-
-    /// The Application as it counts: one outside of the namespaces deploys to nowhere.
-    fn of(mut self, namespaces: &Namespaces) -> Self {
-        if !namespaces.contains(self.metadata.namespace.as_deref().unwrap_or_default()) {
-            self.spec = Spec::default();
+/// Whether an Application changes where is deployed to. One outside of the namespaces deploys to nowhere.
+fn apply(application: &Application, namespaces: &Namespaces, destinations: &mut Destinations) -> bool {
+    let counts = namespaces.contains(application.key().0);
+    match &application.destination().namespace {
+        Some(namespace) if counts && !namespace.is_empty() => {
+            destinations.insert(key(application), namespace.clone()).as_ref() != Some(namespace)
         }
-        self
-    }
-
-    /// Whether that changes anything.
-    fn apply_to(&self, destinations: &mut Destinations) -> bool {
-        match &self.spec.destination.namespace {
-            Some(namespace) if !namespace.is_empty() => {
-                destinations.insert(self.key(), namespace.clone()).as_ref() != Some(namespace)
-            }
-            _ => destinations.remove(&self.key()).is_some(),
-        }
+        _ => destinations.remove(&key(application)).is_some(),
     }
 }
 
-impl Resource for Application {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        "Application".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        "argoproj.io".into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        "v1alpha1".into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "applications".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+fn key(application: &Application) -> (String, String) {
+    let (namespace, name) = application.key();
+    (namespace.to_owned(), name.to_owned())
 }
 
-/// `kube` reads a page as a whole, and an Application with its history may have 100 KiB.
-const PAGE: u32 = 50;
 const SUBJECT: &str = "Applications";
 
 #[cfg(test)]
