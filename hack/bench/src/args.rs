@@ -1,5 +1,7 @@
 //! What may be asked of the benchmark.
 
+mod requests;
+
 use std::{fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,8 @@ use crate::{
     contestants::Kind,
     load::{Encoding, Protocol},
 };
+
+pub(crate) use requests::{Cache, Change, Fresh, GetOwned, Mutate};
 
 /// Measures ways from a Kubernetes client to kube-apiserver, and from a Redis client to a Redis, in turn, in one run:
 /// none in between, a chain of two nginx (not for Redis), and a principal with its agent.
@@ -22,6 +26,12 @@ pub(crate) struct Command {
 pub(crate) enum Scenario {
     /// GET of a managed ConfigMap over warm connections
     Get(Get),
+    /// GET of a Pod that is managed because of the Deployment behind it
+    GetOwned(GetOwned),
+    /// PATCH and PUT of managed ConfigMaps
+    Mutate(Mutate),
+    /// GET of a managed ConfigMap over a new connection each time
+    Fresh(Fresh),
     /// A list of many ConfigMaps
     List(List),
     /// Events of ConfigMaps that change at a steady rate
@@ -41,7 +51,7 @@ pub(crate) struct Get {
     pub(crate) size: Vec<usize>,
 
     /// How long each contestant's turn takes
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
     /// How many turns each contestant has per table
@@ -112,7 +122,7 @@ pub(crate) struct Watch {
     pub(crate) size: usize,
 
     /// How long each contestant's turn takes
-    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
     /// How many turns each contestant has per table

@@ -46,6 +46,9 @@ async fn run(scenario: &Scenario) -> Result<()> {
     let scenario = async {
         match scenario {
             Scenario::Get(args) => scenarios::get::run(args).await,
+            Scenario::GetOwned(args) => scenarios::get_owned::run(args).await,
+            Scenario::Mutate(args) => scenarios::mutate::run(args).await,
+            Scenario::Fresh(args) => scenarios::fresh::run(args).await,
             Scenario::List(args) => scenarios::list::run(args).await,
             Scenario::Watch(args) => scenarios::watch::run(args).await,
             Scenario::Redis(args) => scenarios::redis::run(args).await,

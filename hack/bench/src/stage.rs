@@ -3,6 +3,7 @@
 use std::{fs, path::Path, thread};
 
 use anyhow::{Context, Result, bail};
+use envtest::Extent;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -49,8 +50,17 @@ pub(crate) struct Versions {
 // === impl Stage ===
 
 impl Stage {
-    /// Builds and starts what is needed.
+    /// Builds and starts what is needed in front of an API server.
     pub(crate) async fn set(kinds: &[Kind], common: &Common) -> Result<Self> {
+        Self::of(Extent::ApiServer, kinds, common).await
+    }
+
+    /// The same in front of a cluster that has a node, and pods that run on it.
+    pub(crate) async fn with_node(kinds: &[Kind], common: &Common) -> Result<Self> {
+        Self::of(Extent::Full, kinds, common).await
+    }
+
+    async fn of(extent: Extent, kinds: &[Kind], common: &Common) -> Result<Self> {
         named_once(kinds)?;
         let ours = if kinds.iter().any(|kind| kind.is_ours()) {
             Some(Ours::given_or_build(&common.program).await?)
@@ -68,7 +78,7 @@ impl Stage {
 
         let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
         let pki = Pki::write(&dir.path().join("pki"))?;
-        let api_server = ApiServer::start(&dir.path().join("api-server")).await?;
+        let api_server = ApiServer::start(&dir.path().join("api-server"), extent).await?;
         let backend = api_server.parts()?;
         let ground = Ground { dir: dir.path(), pki: &pki, api_server: &api_server };
         let mut contestants = Vec::new();

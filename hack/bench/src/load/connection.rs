@@ -12,7 +12,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde::Serialize;
 use tokio::{net::TcpStream, task::JoinSet};
@@ -115,6 +115,8 @@ impl Endpoint {
                 .with_client_auth_cert(chain, key)
                 .context("the client certificate")?;
             config.alpn_protocols = vec![alpn.to_owned()];
+            // As Go's clients, which keep no tickets unless they are told to: a new connection is a whole handshake.
+            config.resumption = Resumption::disabled();
             Ok(Arc::new(config))
         };
         Ok(Self { address, http1: config(b"http/1.1")?, http2: config(b"h2")? })
@@ -166,6 +168,12 @@ impl Connection {
     /// Creates an object.
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>> {
         let request = Request::post(path).header(header::CONTENT_TYPE, Encoding::Json.media_type());
+        self.send(request, Encoding::Json, body).await
+    }
+
+    /// Replaces an object.
+    pub(crate) async fn put(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let request = Request::put(path).header(header::CONTENT_TYPE, Encoding::Json.media_type());
         self.send(request, Encoding::Json, body).await
     }
 

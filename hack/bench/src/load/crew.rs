@@ -1,17 +1,25 @@
-//! Some clients that ask for the same, each on its own connection, as fast as they are answered.
+//! Some clients that each do the same again and again, as fast as they are answered.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
-use super::{Connection, Endpoint, Expected, Protocol, fetch};
 use crate::stats::Latencies;
 
-/// Clients with open connections.
+/// One client.
+pub(crate) trait Client: Send + 'static {
+    /// Does its work once and says how long that took, or that there is no more to do.
+    fn once(&mut self) -> impl Future<Output = Result<Option<Duration>>> + Send;
+}
+
+/// Clients that work at the same time.
 #[derive(Debug)]
-pub(crate) struct Crew {
-    clients: Vec<Connection>,
+pub(crate) struct Crew<C> {
+    clients: Vec<C>,
 }
 
 /// What clients did in some time.
@@ -23,30 +31,31 @@ pub(crate) struct Burst {
 
 // === impl Crew ===
 
-impl Crew {
-    pub(crate) async fn connect(endpoint: &Endpoint, protocol: Protocol, clients: usize) -> Result<Self> {
-        let mut crew = Self { clients: Vec::with_capacity(clients) };
-        for _ in 0..clients {
-            crew.clients.push(endpoint.connect(protocol).await?);
-        }
-        Ok(crew)
+impl<C: Client> Crew<C> {
+    pub(crate) fn new(clients: Vec<C>) -> Self {
+        Self { clients }
     }
 
-    /// Lets all clients run for a time. When this returns nothing is in flight.
-    pub(crate) async fn run(&mut self, path: &str, expected: &Expected, time: Duration) -> Result<Burst> {
+    /// Lets all clients run for a time, or until none has more to do. When this returns nothing is in flight.
+    pub(crate) async fn run(&mut self, time: Duration) -> Result<Burst> {
         let start = Instant::now();
         let end = start + time;
         let mut tasks = JoinSet::new();
-        for connection in self.clients.drain(..) {
-            tasks.spawn(client(connection, path.to_owned(), expected.clone(), end));
+        for client in self.clients.drain(..) {
+            tasks.spawn(work(client, end));
         }
         let mut all = Vec::new();
         while let Some(client) = tasks.join_next().await {
-            let (connection, latencies) = client.context("a client")??;
-            self.clients.push(connection);
+            let (client, latencies) = client.context("a client")??;
+            self.clients.push(client);
             all.extend(latencies);
         }
         Ok(Burst { latencies: Latencies::new(all), elapsed: start.elapsed() })
+    }
+
+    /// The clients, at the end of their work.
+    pub(crate) fn dismissed(self) -> Vec<C> {
+        self.clients
     }
 }
 
@@ -62,16 +71,15 @@ impl Burst {
     }
 }
 
-async fn client(
-    mut connection: Connection,
-    path: String,
-    expected: Expected,
-    end: Instant,
-) -> Result<(Connection, Vec<i64>)> {
+async fn work<C: Client>(mut client: C, end: Instant) -> Result<(C, Vec<i64>)> {
     let mut latencies = Vec::new();
     while Instant::now() < end {
-        let fetched = fetch(&mut connection, &path, &expected).await?;
-        latencies.push(i64::try_from(fetched.total.as_nanos()).unwrap_or(i64::MAX));
+        let once = timeout(PATIENCE, client.once()).await.context("no answer")?;
+        let Some(took) = once? else { break };
+        latencies.push(i64::try_from(took.as_nanos()).unwrap_or(i64::MAX));
     }
-    Ok((connection, latencies))
+    Ok((client, latencies))
 }
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);

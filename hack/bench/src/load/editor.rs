@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::StatusCode;
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     fetch::next_data,
     watch::State,
 };
+use crate::objects::ConfigMap;
 
 /// Changes some objects in turn.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl Editor {
         let number = self.changes % self.paths.len().max(1);
         let path = self.paths.get(number).context("nothing to change")?;
         self.changes += 1;
-        let patch = json!({ "data": { "change": self.changes.to_string() } }).to_string();
-        let (head, mut body) = self.connection.patch(path, patch.into()).await?.into_parts();
+        let patch = ConfigMap::patch(&self.changes.to_string());
+        let (head, mut body) = self.connection.patch(path, patch).await?.into_parts();
         let mut said = Vec::new();
         while let Some(data) = next_data(&mut body).await? {
             said.extend_from_slice(&data);

@@ -3,6 +3,8 @@
 //! It lives on the benchmark's one thread, with a connection per client and one request at a time on each (closed loop),
 //! and looks at every byte of every answer.
 
+mod changer;
+mod clients;
 mod connection;
 mod crew;
 mod editor;
@@ -12,8 +14,10 @@ mod protobuf;
 pub(crate) mod resp;
 mod watch;
 
+pub(crate) use changer::Changer;
+pub(crate) use clients::{Explorer, Newcomer, Reader};
 pub(crate) use connection::{Connection, Encoding, Endpoint, Protocol};
-pub(crate) use crew::{Burst, Crew};
+pub(crate) use crew::{Burst, Client, Crew};
 pub(crate) use editor::Editor;
 pub(crate) use expected::Expected;
 pub(crate) use fetch::{Fetch, fetch, fetch_whole, next_data};

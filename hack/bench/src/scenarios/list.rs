@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Row, by_part, mebibytes, of, others};
+use super::{Row, by_part, mebibytes, of, others, ratio};
 use crate::{
     args,
     contestants::{Contestant, Kind},
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &args::List) -> Result<()> {
     let stage = Stage::set(&args.contestants, &args.common).await?;
     eprintln!("creating {} ConfigMaps", args.items);
     let object = |number| ConfigMap::managed(format!("item-{number:05}"), args.size);
-    stage.api_server.create((0..args.items).map(object).collect()).await?;
+    stage.api_server.create((0..args.items).map(object)).await?;
     let mut comparisons = Vec::new();
     for &encoding in &args.encoding {
         let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
@@ -116,7 +116,6 @@ impl Comparison {
         let chain = of(&self.rows, Kind::Chain);
         let unfiltered = of(&self.rows, Kind::OursNoFilter);
         let faster = |mine: &Round, theirs: &Round| mine.megabytes_per_second() / theirs.megabytes_per_second();
-        let ratio = |ratio: f64| format!("{ratio:.2}");
         for row in &self.rows {
             let own = |figure: f64| (row.contestant != Kind::Direct).then_some(figure);
             let filtered = |ratio: Option<f64>| ratio.filter(|_| row.contestant == Kind::Ours);

@@ -3,9 +3,13 @@
 //! Figures are compared within a round, where the machine was the same for all, and the medians of these comparisons
 //! are reported; medians of different contestants are never divided by each other.
 
+pub(crate) mod fresh;
 pub(crate) mod get;
+pub(crate) mod get_owned;
 pub(crate) mod list;
+pub(crate) mod mutate;
 pub(crate) mod redis;
+mod speed;
 pub(crate) mod watch;
 
 use crate::{
@@ -60,6 +64,11 @@ fn mebibytes(memory: &[Memory], figure: impl Fn(&Memory) -> u64) -> Option<f64> 
 fn by_part<N: Into<String>>(parts: impl IntoIterator<Item = (N, f64)>, digits: usize) -> String {
     let parts = parts.into_iter().map(|(name, figure)| format!("{} {figure:.digits$}", name.into()));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A quotient, where there is one: the accounts know no less than 10 ms, and of a short turn they may say zero.
+fn ratio(ratio: f64) -> String {
+    if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() }
 }
 
 #[cfg(test)]

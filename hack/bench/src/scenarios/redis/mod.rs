@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Row, by_part, mebibytes, of, others};
+use super::{Row, by_part, mebibytes, of, others, ratio};
 use crate::{
     args::{self, Part},
     contestants::{Kind, Ours},
@@ -115,10 +115,6 @@ fn growth_by_part(memory: &[Memory]) -> String {
 /// Of what a contestant itself costs, where it is more than the way to the server.
 fn own<R>(row: &Row<R>, figure: f64) -> Option<f64> {
     (row.contestant != Kind::Direct).then_some(figure)
-}
-
-fn ratio(ratio: f64) -> String {
-    format!("{ratio:.2}")
 }
 
 /// The application that values are stored for.
