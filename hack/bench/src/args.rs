@@ -73,9 +73,17 @@ pub(crate) struct Get {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// What the list is of; each is a table
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Population::Managed])]
+    pub(crate) population: Vec<Population>,
+
     /// How many ConfigMaps the list has
     #[arg(long, value_name = "NUMBER", default_value_t = 4000)]
     pub(crate) items: usize,
+
+    /// How many Pods a list of Pods has
+    #[arg(long, value_name = "NUMBER", default_value_t = 5000)]
+    pub(crate) pods: usize,
 
     /// Size of each one's value
     #[arg(long, value_name = "SIZE", default_value = "20000", value_parser = size)]
@@ -105,6 +113,18 @@ pub(crate) struct List {
 
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// What a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Population {
+    /// ConfigMaps that are all managed
+    Managed,
+    /// ConfigMaps of which every other one is
+    Half,
+    /// Pods of ReplicaSets whose Deployments are managed
+    Pods,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,11 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use super::{connection::Encoding, protobuf};
+use super::{
+    connection::Encoding,
+    items::{marked, split},
+    protobuf,
+};
 
 /// The body that every contestant must deliver. Made from an answer of the API server itself.
 #[derive(Debug, Clone)]
@@ -51,6 +55,17 @@ impl Expected {
     pub(crate) fn list(mut body: Bytes, encoding: Encoding) -> Result<Self> {
         let Items { at, left } = items(&body, encoding)?.context("a list without items")?;
         Ok(Self { kind: Kind::List { encoding, left }, body: body.split_off(at) })
+    }
+
+    /// A list that shows of the API server's own list what is marked, item by item and byte by byte, and nothing else.
+    /// What stands between items is the answer's own, and the same in every answer.
+    pub(crate) fn shown(whole: &Bytes, answer: Bytes, encoding: Encoding) -> Result<Self> {
+        let mut wanted = split(whole, encoding)?;
+        wanted.retain(|item| marked(item));
+        if wanted.is_empty() || split(&answer, encoding)? != wanted {
+            bail!("the list does not show what is managed, and nothing else");
+        }
+        Self::list(answer, encoding)
     }
 
     /// What to ask for.
@@ -115,7 +130,8 @@ fn items(body: &[u8], encoding: Encoding) -> Result<Option<Items>> {
     }
 }
 
-const ITEMS: &[u8] = br#""items":["#;
+/// What stands before the items of a list in JSON.
+pub(super) const ITEMS: &[u8] = br#""items":["#;
 
 /// A list's beginning holds its kind, version and resource version: some 100 bytes.
 const LONGEST_HEAD: usize = 4096;

@@ -10,6 +10,7 @@ mod crew;
 mod editor;
 mod expected;
 mod fetch;
+mod items;
 mod protobuf;
 pub(crate) mod resp;
 mod watch;

@@ -1,9 +1,9 @@
-//! Where the items begin in a list in Kubernetes protobuf.
+//! Where the items begin in a list in Kubernetes protobuf, and which they are.
 //!
 //! Four magic bytes, then a `runtime.Unknown` whose field 2 is the list; of the list, field 1 is the metadata and every
 //! field 2 is an item.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::expected::Items;
 
@@ -31,6 +31,26 @@ pub(super) fn items(body: &[u8]) -> Result<Option<Items>> {
             _ => bail!("a field of tag {tag} before the items of a list"),
         }
     }
+}
+
+/// The items themselves. Fields that are none, which stand for what is hidden, are passed over.
+pub(super) fn each(body: &[u8]) -> Result<Vec<&[u8]>> {
+    let Items { at, left } = items(body)?.context("a list without items")?;
+    let left = left.and_then(|left| usize::try_from(left).ok()).context("a list without a length")?;
+    let mut rest = body.get(at..).and_then(|rest| rest.get(..left)).context("a list that is shorter than it says")?;
+    let mut each = Vec::new();
+    while !rest.is_empty() {
+        let (tag, length) = varint(&mut rest).zip(varint(&mut rest)).context("a field of a list")?;
+        let length = usize::try_from(length).context("the length of a field")?;
+        let (content, behind) = rest.split_at_checked(length).context("a field that is longer than its list")?;
+        rest = behind;
+        match tag & 7 {
+            2 if tag == u64::from(WITHIN) => each.push(content),
+            2 => {}
+            kind => bail!("a field of wire type {kind} in a list"),
+        }
+    }
+    Ok(each)
 }
 
 fn tag(input: &mut &[u8]) -> Option<u8> {
