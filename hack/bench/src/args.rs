@@ -1,6 +1,7 @@
 //! What may be asked of the benchmark.
 
 mod requests;
+mod streams;
 
 use std::{fmt, path::PathBuf};
 
@@ -13,6 +14,7 @@ use crate::{
 };
 
 pub(crate) use requests::{Cache, Change, Fresh, GetOwned, Mutate};
+pub(crate) use streams::{Exec, ExecPart, LogPart, Logs, SlowReader};
 
 /// Measures ways from a Kubernetes client to kube-apiserver, and from a Redis client to a Redis, in turn, in one run:
 /// none in between, a chain of two nginx (not for Redis), and a principal with its agent.
@@ -36,6 +38,12 @@ pub(crate) enum Scenario {
     List(List),
     /// Events of ConfigMaps that change at a steady rate
     Watch(Watch),
+    /// Logs that are followed: one at full speed, many line by line
+    Logs(Logs),
+    /// Commands and forwarded ports: a byte and back, many bytes
+    Exec(Exec),
+    /// GETs beside clients that do not read what they asked for
+    SlowReader(SlowReader),
     /// What the Redis door passes on: values of both Redis servers, messages, connections
     Redis(Redis),
 }

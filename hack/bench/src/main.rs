@@ -51,6 +51,9 @@ async fn run(scenario: &Scenario) -> Result<()> {
             Scenario::Fresh(args) => scenarios::fresh::run(args).await,
             Scenario::List(args) => scenarios::list::run(args).await,
             Scenario::Watch(args) => scenarios::watch::run(args).await,
+            Scenario::Logs(args) => scenarios::logs::run(args).await,
+            Scenario::Exec(args) => scenarios::exec::run(args).await,
+            Scenario::SlowReader(args) => scenarios::slow_reader::run(args).await,
             Scenario::Redis(args) => scenarios::redis::run(args).await,
         }
     };

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     accounting::Part,
     apiserver::ApiServer,
-    args::Common,
+    args::{Common, Program},
     contestants::{Contestant, Ground, Kind, Nginx, Ours, Programs},
     pki::Pki,
 };
@@ -52,21 +52,18 @@ pub(crate) struct Versions {
 impl Stage {
     /// Builds and starts what is needed in front of an API server.
     pub(crate) async fn set(kinds: &[Kind], common: &Common) -> Result<Self> {
-        Self::of(Extent::ApiServer, kinds, common).await
+        Self::of(Extent::ApiServer, kinds, &common.program).await
     }
 
     /// The same in front of a cluster that has a node, and pods that run on it.
-    pub(crate) async fn with_node(kinds: &[Kind], common: &Common) -> Result<Self> {
-        Self::of(Extent::Full, kinds, common).await
+    pub(crate) async fn with_node(kinds: &[Kind], program: &Program) -> Result<Self> {
+        Self::of(Extent::Full, kinds, program).await
     }
 
-    async fn of(extent: Extent, kinds: &[Kind], common: &Common) -> Result<Self> {
+    async fn of(extent: Extent, kinds: &[Kind], program: &Program) -> Result<Self> {
         named_once(kinds)?;
-        let ours = if kinds.iter().any(|kind| kind.is_ours()) {
-            Some(Ours::given_or_build(&common.program).await?)
-        } else {
-            None
-        };
+        let ours =
+            if kinds.iter().any(|kind| kind.is_ours()) { Some(Ours::given_or_build(program).await?) } else { None };
         let nginx = if kinds.contains(&Kind::Chain) { Some(Nginx::locate_or_install().await?) } else { None };
         let programs = Programs { nginx, ours };
         let versions = Versions {
@@ -74,7 +71,7 @@ impl Stage {
             nginx: programs.nginx.as_ref().map(|nginx| nginx.version.clone()),
             redis: None,
         };
-        let surroundings = Surroundings::new(versions, common.program.worker_threads);
+        let surroundings = Surroundings::new(versions, program.worker_threads);
 
         let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
         let pki = Pki::write(&dir.path().join("pki"))?;

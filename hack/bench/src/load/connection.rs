@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde::Serialize;
 use tokio::{net::TcpStream, task::JoinSet};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::pki::{ClientFiles, LOCALHOST};
 
@@ -126,8 +126,8 @@ impl Endpoint {
         self.address
     }
 
-    /// Opens a connection.
-    pub(crate) async fn connect(&self, protocol: Protocol) -> Result<Connection> {
+    /// Opens a TLS connection on which this protocol will be spoken.
+    pub(super) async fn tls(&self, protocol: Protocol) -> Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await.with_context(|| format!("connecting to {}", self.address))?;
         tcp.set_nodelay(true).context("switching delays off")?;
         let config = match protocol {
@@ -135,8 +135,12 @@ impl Endpoint {
             Protocol::Http2 => &self.http2,
         };
         let name = ServerName::try_from(LOCALHOST).context("the server's name")?;
-        let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.context("TLS handshake")?;
-        let io = TokioIo::new(tls);
+        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.context("TLS handshake")
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect(&self, protocol: Protocol) -> Result<Connection> {
+        let io = TokioIo::new(self.tls(protocol).await?);
         let mut driver = JoinSet::new();
         let sender = match protocol {
             Protocol::Http1 => {

@@ -3,13 +3,19 @@
 //! Figures are compared within a round, where the machine was the same for all, and the medians of these comparisons
 //! are reported; medians of different contestants are never divided by each other.
 
+mod beside;
+mod delay;
+pub(crate) mod exec;
 pub(crate) mod fresh;
 pub(crate) mod get;
 pub(crate) mod get_owned;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod mutate;
 pub(crate) mod redis;
+pub(crate) mod slow_reader;
 mod speed;
+mod transfer;
 pub(crate) mod watch;
 
 use crate::{
@@ -64,6 +70,11 @@ fn mebibytes(memory: &[Memory], figure: impl Fn(&Memory) -> u64) -> Option<f64> 
 fn by_part<N: Into<String>>(parts: impl IntoIterator<Item = (N, f64)>, digits: usize) -> String {
     let parts = parts.into_iter().map(|(name, figure)| format!("{} {figure:.digits$}", name.into()));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What each process holds more than when it was ready, in MiB.
+fn growth_by_part(memory: &[Memory]) -> String {
+    by_part(memory.iter().map(|part| (part.part, part.growth() as f64 / f64::from(1 << 20))), 1)
 }
 
 /// A quotient, where there is one: the accounts know no less than 10 ms, and of a short turn they may say zero.

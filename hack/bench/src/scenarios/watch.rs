@@ -8,45 +8,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use tokio::{
-    time::{Instant, timeout},
-    try_join,
-};
+use tokio::{time::timeout, try_join};
 
-use super::{Row, by_part, mebibytes, of, others};
+use super::delay::{Comparison, Round, delay};
 use crate::{
     args,
-    contestants::{Contestant, Kind},
+    contestants::Contestant,
     load::{Editor, Encoding, Protocol, Sight, State, Watchers, fetch_whole},
-    meter::{Cost, Memory, Meter},
+    meter::Meter,
     objects::{ConfigMap, NAMESPACE, collection},
     report::Report,
     stage::Stage,
     stats::Latencies,
-    table::{Table, optional},
 };
 
-/// All contestants at one number of watches.
-#[derive(Debug, Serialize)]
-struct Comparison {
+/// What is watched.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Work {
     value_bytes: usize,
     watches: usize,
     changes_per_second: f64,
     seconds: f64,
     protocol: Protocol,
-    rows: Vec<Row<Round>>,
-}
-
-/// One turn of one contestant.
-#[derive(Debug, Clone, Serialize)]
-struct Round {
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    /// Events of all watches together.
-    events: usize,
-    /// For each of these.
-    cpu_us: Cost,
 }
 
 pub(crate) async fn run(args: &args::Watch) -> Result<()> {
@@ -58,19 +41,36 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
     let mut editor = Editor::connect(stage.api_server.endpoint(), paths).await?;
     let mut comparisons = Vec::new();
     for &watches in &args.watches {
-        for contestant in &stage.contestants {
-            contestant.forget_peak()?;
-        }
-        let comparison = Comparison {
+        let work = Work {
             value_bytes: args.size,
             watches,
             changes_per_second: args.rate.unwrap_or_else(|| rate(watches)),
             seconds: args.seconds,
             protocol: args.common.protocol(),
-            rows: stage.contestants.iter().map(|contestant| Row::new(contestant.kind)).collect(),
         };
-        let comparison = comparison.measured(&stage, args.rounds, &mut editor).await?;
-        println!("{}", comparison.table());
+        let mut comparison = Comparison::new(&stage, work)?;
+        for number in 1..=args.rounds {
+            for (contestant, row) in stage.contestants.iter().zip(&mut comparison.rows) {
+                let turn = Turn {
+                    stage: &stage,
+                    contestant,
+                    watches,
+                    pause: Duration::from_secs_f64(1.0 / work.changes_per_second),
+                    changes: (work.changes_per_second * args.seconds).max(1.0),
+                    protocol: work.protocol,
+                };
+                let round = turn.take(&mut editor).await;
+                let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
+                eprintln!("round {number}/{}, {}: {round}", args.rounds, contestant.kind);
+                row.rounds.push(round);
+            }
+        }
+        let comparison = comparison.remembering(&stage)?;
+        let Work { value_bytes, changes_per_second, seconds, protocol, .. } = work;
+        let title = format!(
+            "Watch of ConfigMaps of {value_bytes} bytes, {protocol}, watches: {watches}, changes/s: {changes_per_second}"
+        );
+        println!("{}", comparison.table(&title, seconds, "event"));
         comparisons.push(comparison);
     }
     println!("{}", stage.surroundings.line());
@@ -82,69 +82,6 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
 /// Changes per second that leave a machine of two cores room to breathe.
 fn rate(watches: usize) -> f64 {
     (DELIVERIES / watches.max(1) as f64).clamp(1.0, CHANGES)
-}
-
-// === impl Comparison ===
-
-impl Comparison {
-    async fn measured(mut self, stage: &Stage, rounds: u32, editor: &mut Editor) -> Result<Self> {
-        for number in 1..=rounds {
-            for (contestant, row) in stage.contestants.iter().zip(&mut self.rows) {
-                let round = Turn {
-                    stage,
-                    contestant,
-                    watches: self.watches,
-                    pause: Duration::from_secs_f64(1.0 / self.changes_per_second),
-                    changes: (self.changes_per_second * self.seconds).max(1.0),
-                    protocol: self.protocol,
-                };
-                let round = round.take(editor).await;
-                let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
-                eprintln!(
-                    "round {number}/{rounds}, {}: p50 {:+.3} ms, {} events",
-                    contestant.kind, round.p50_ms, round.events
-                );
-                row.rounds.push(round);
-            }
-        }
-        for (contestant, row) in stage.contestants.iter().zip(&mut self.rows) {
-            row.memory = Memory::of(&contestant.at_rest)?;
-        }
-        Ok(self)
-    }
-
-    fn table(&self) -> Table {
-        let Self { value_bytes, watches, changes_per_second, seconds, protocol, .. } = self;
-        let rounds = self.rows.first().map_or(0, |row| row.rounds.len());
-        let others = others(&self.rows, |round| &round.cpu_us);
-        let title = format!(
-            "Watch of ConfigMaps of {value_bytes} bytes, {protocol}, watches: {watches}, changes/s: {changes_per_second}\n\
-             medians of {rounds} rounds of {seconds} s; all else on the machine kept {others:.2} cores busy"
-        );
-        let mut table = Table::new(title, &HEADING);
-        let direct = of(&self.rows, Kind::Direct);
-        let chain = of(&self.rows, Kind::Chain);
-        for row in &self.rows {
-            let parts = row.rounds.first().map(|round| round.cpu_us.parts.keys().copied()).into_iter().flatten();
-            let part = |name| (name, row.median(|round| round.cpu_us.parts.get(name).copied().unwrap_or_default()));
-            let growth = |part: &Memory| (part.part, part.growth() as f64 / f64::from(1 << 20));
-            let own = |figure: f64| (row.contestant != Kind::Direct).then_some(figure);
-            let dearer = |mine: &Round, theirs: &Round| mine.cpu_us.contestant / theirs.cpu_us.contestant;
-            table.push(vec![
-                row.contestant.to_string(),
-                format!("{:+.3}", row.median(|round| round.p50_ms)),
-                optional(row.against(direct, |mine, direct| mine.p50_ms - direct.p50_ms), |ms| format!("{ms:+.3}")),
-                format!("{:+.3}", row.median(|round| round.p99_ms)),
-                optional(own(row.median(|round| round.cpu_us.contestant)), |us| format!("{us:.0}")),
-                optional(row.against(chain, dearer).and_then(own), |ratio| format!("{ratio:.2}")),
-                format!("{:.0}", row.median(|round| round.cpu_us.api_server())),
-                optional(mebibytes(&row.memory, |part| part.peak), |mib| format!("{mib:.1}")),
-                by_part(row.memory.iter().map(growth), 1),
-                by_part(parts.map(part), 0),
-            ]);
-        }
-        table
-    }
 }
 
 /// What a turn consists of.
@@ -170,16 +107,10 @@ impl Turn<'_> {
         self.burst(WARM_UP, editor, &mut watchers, &mut yardstick).await.context("warming up")?;
         let meter = Meter::start(self.contestant.parts(), &self.stage.backend)?;
         let delays = self.burst(self.changes as usize, editor, &mut watchers, &mut yardstick).await?;
-        let cpu_us = meter.stop(delays.count() as f64)?;
+        let round = Round::of(&delays, meter)?;
         // That no event came twice shows in that this is the next to come.
         self.burst(1, editor, &mut watchers, &mut yardstick).await.context("at the end")?;
-        Ok(Round {
-            p50_ms: delays.percentile(50.0),
-            p90_ms: delays.percentile(90.0),
-            p99_ms: delays.percentile(99.0),
-            events: delays.count(),
-            cpu_us,
-        })
+        Ok(round)
     }
 
     /// Lets changes happen and waits until all have seen them.
@@ -223,25 +154,6 @@ fn in_order(states: &[State], seen: &[Sight]) -> Result<()> {
     }
 }
 
-/// Nanoseconds from one moment to another that may be before it.
-fn delay(at: Instant, since: Instant) -> i64 {
-    let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    nanoseconds(at.saturating_duration_since(since)) - nanoseconds(since.saturating_duration_since(at))
-}
-
-const HEADING: [&str; 10] = [
-    "",
-    "delay p50 ms",
-    "added",
-    "p99 ms",
-    "CPU µs/event",
-    "of chain",
-    "API server µs",
-    "peak RSS MiB",
-    "growth by part, MiB",
-    "CPU by part",
-];
-
 /// How many objects are changed in turn.
 const OBJECTS: usize = 10;
 
@@ -259,6 +171,8 @@ const DELIVERIES: f64 = 1000.0;
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -270,14 +184,6 @@ mod tests {
         for bad in [&[a, b][..], &[a, a, b], &[a, c, b], &[a, c]] {
             in_order(&[a, b, c], &seen(bad)).unwrap_err();
         }
-    }
-
-    #[test]
-    fn a_delay_may_be_negative() {
-        let now = Instant::now();
-        let later = now + Duration::from_micros(3);
-        assert_eq!(delay(later, now), 3_000);
-        assert_eq!(delay(now, later), -3_000);
     }
 
     #[test]

@@ -15,11 +15,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Row, by_part, mebibytes, of, others, ratio};
+use super::{Row, by_part, growth_by_part, mebibytes, of, others, ratio};
 use crate::{
     args::{self, Part},
     contestants::{Kind, Ours},
-    meter::{Cost, Memory},
+    meter::Cost,
     pki::Pki,
     redis::{RedisServer, Site, raise_limit},
     report::Report,
@@ -105,11 +105,6 @@ fn by_process<R>(row: &Row<R>, cost: impl Fn(&R) -> &Cost) -> String {
         (name, row.median(spent))
     };
     by_part(names.map(figure).filter(|(_, figure)| *figure > 0.0), 1)
-}
-
-/// What each process holds more than when it was ready, in MiB.
-fn growth_by_part(memory: &[Memory]) -> String {
-    by_part(memory.iter().map(|part| (part.part, part.growth() as f64 / f64::from(1 << 20))), 1)
 }
 
 /// Of what a contestant itself costs, where it is more than the way to the server.

@@ -6,17 +6,16 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{APPLICATION, Findings, Row, growth_by_part, of, ratio};
+use super::{
+    super::beside::{self, Round, Speed},
+    APPLICATION, Findings, Row,
+};
 use crate::{
     args::{self, Part},
-    contestants::Kind,
-    load::{
-        Burst,
-        resp::{Crew, Exchange, Stalled},
-    },
+    load::resp::{Crew, Exchange, Stalled},
     meter::Memory,
     redis::{Place, Site, Way, value},
-    table::{Table, optional},
+    table::Table,
 };
 
 /// All contestants at one number of clients that read.
@@ -29,20 +28,6 @@ struct Comparison {
     stalled: usize,
     seconds: f64,
     rows: Vec<Row<Round>>,
-}
-
-/// One turn of one contestant: the same without and with those who do not read.
-#[derive(Debug, Clone, Serialize)]
-struct Round {
-    alone: Speed,
-    beside: Speed,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct Speed {
-    p50_ms: f64,
-    p99_ms: f64,
-    per_second: f64,
 }
 
 pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings) -> Result<()> {
@@ -68,10 +53,7 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
             for ((way, gets), row) in ways.iter().zip(&gets).zip(&mut comparison.rows) {
                 let round = turn(way, gets, clients, time).await;
                 let round = round.with_context(|| format!("{}, round {number}", way.kind))?;
-                eprintln!(
-                    "stalled, round {number}/{}, {}: p99 alone {:.3} ms, beside {:.3} ms",
-                    args.rounds, way.kind, round.alone.p99_ms, round.beside.p99_ms
-                );
+                eprintln!("stalled, round {number}/{}, {}: {round}", args.rounds, way.kind);
                 row.rounds.push(round);
             }
         }
@@ -101,18 +83,6 @@ async fn turn(way: &Way<'_>, [small, large]: &[Exchange; 2], clients: usize, tim
     Ok(Round { alone, beside })
 }
 
-// === impl Speed ===
-
-impl Speed {
-    fn of(burst: &Burst) -> Self {
-        Self {
-            p50_ms: burst.latencies.percentile(50.0),
-            p99_ms: burst.latencies.percentile(99.0),
-            per_second: burst.per_second(),
-        }
-    }
-}
-
 // === impl Comparison ===
 
 impl Comparison {
@@ -124,38 +94,9 @@ impl Comparison {
              asked for {:.1} MB there and do not read\nmedians of {rounds} rounds of {seconds} s each",
             *large_bytes as f64 / 1e6,
         );
-        let mut table = Table::new(title, &HEADING);
-        let direct = of(&self.rows, Kind::Direct);
-        let slower = |round: &Round| round.beside.p99_ms / round.alone.p99_ms;
-        for row in &self.rows {
-            let ratio_to_direct = row.against(direct, |mine, direct| slower(mine) / slower(direct));
-            table.push(vec![
-                row.contestant.to_string(),
-                format!("{:.3}", row.median(|round| round.alone.p50_ms)),
-                format!("{:.3}", row.median(|round| round.beside.p50_ms)),
-                format!("{:.3}", row.median(|round| round.alone.p99_ms)),
-                format!("{:.3}", row.median(|round| round.beside.p99_ms)),
-                ratio(row.median(slower)),
-                optional(ratio_to_direct, ratio),
-                ratio(row.median(|round| round.beside.per_second / round.alone.per_second)),
-                growth_by_part(&row.memory),
-            ]);
-        }
-        table
+        beside::table(title, &self.rows)
     }
 }
-
-const HEADING: [&str; 9] = [
-    "",
-    "alone p50 ms",
-    "beside",
-    "alone p99 ms",
-    "beside",
-    "p99 of alone",
-    "of direct's",
-    "req/s of alone",
-    "growth by part, MiB",
-];
 
 /// The application whose value is large.
 const LARGE_APPLICATION: &str = "guestbook-large";

@@ -1,0 +1,138 @@
+//! GETs beside clients that asked the same agent for large lists and stopped reading: whether they slow the others.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::{
+    Row,
+    beside::{self, Round, Speed},
+    speed::WARM_UP,
+};
+use crate::{
+    args,
+    contestants::Contestant,
+    load::{Encoding, Expected, Protocol, Reader, Stalled, fetch_whole},
+    meter::Memory,
+    objects::{ConfigMap, MIXED, NAMESPACE, collection},
+    report::Report,
+    stage::Stage,
+};
+
+/// All contestants at one number of clients that do not read.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    stalled: usize,
+    /// Of the list that they do not read.
+    list_bytes: usize,
+    value_bytes: usize,
+    clients: usize,
+    protocol: Protocol,
+    /// Of each half of a turn.
+    seconds: f64,
+    rows: Vec<Row<Round>>,
+}
+
+/// What is asked for, and what the answers are.
+#[derive(Debug)]
+struct Answers {
+    object: (String, Expected),
+    list: (String, Expected),
+}
+
+pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
+    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let object = ConfigMap::managed("quick", args.size).within(MIXED);
+    stage.api_server.create([object.clone()]).await?;
+    eprintln!("creating {} ConfigMaps", args.items);
+    let item = |number| ConfigMap::managed(format!("item-{number:05}"), ITEM);
+    stage.api_server.create((0..args.items).map(item)).await?;
+    let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
+    let body = fetch_whole(&mut connection, &object.path(), Encoding::Json).await?;
+    let list = fetch_whole(&mut connection, &collection(NAMESPACE), Encoding::Json).await?;
+    let list_bytes = list.len();
+    let answers = Answers {
+        object: (object.path(), Expected::object(body)),
+        list: (collection(NAMESPACE), Expected::list(list, Encoding::Json)?),
+    };
+    let mut comparisons = Vec::new();
+    for &stalled in &args.stalled {
+        for contestant in &stage.contestants {
+            contestant.forget_peak()?;
+        }
+        let mut comparison = Comparison {
+            stalled,
+            list_bytes,
+            value_bytes: args.size,
+            clients: args.clients,
+            protocol: args.common.protocol(),
+            seconds: args.seconds / 2.0,
+            rows: stage.contestants.iter().map(|contestant| Row::new(contestant.kind)).collect(),
+        };
+        for number in 1..=args.rounds {
+            for (place, contestant) in stage.contestants.iter().enumerate() {
+                let round = comparison.turn(contestant, &answers).await;
+                let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
+                eprintln!("round {number}/{}, {}, {stalled} stalled: {round}", args.rounds, contestant.kind);
+                comparison.rows.get_mut(place).context("a row")?.rounds.push(round);
+            }
+        }
+        for (contestant, row) in stage.contestants.iter().zip(&mut comparison.rows) {
+            row.memory = Memory::of(&contestant.at_rest)?;
+        }
+        println!("{}", beside::table(comparison.title(), &comparison.rows));
+        comparisons.push(comparison);
+    }
+    println!("{}", stage.surroundings.line());
+    let report = Report { scenario: "slow-reader", surroundings: &stage.surroundings, tables: &comparisons };
+    println!("all figures: {}", report.write()?.display());
+    Ok(())
+}
+
+// === impl Comparison ===
+
+impl Comparison {
+    async fn turn(&self, contestant: &Contestant, answers: &Answers) -> Result<Round> {
+        let endpoint = &contestant.endpoint;
+        let time = Duration::from_secs_f64(self.seconds);
+        let (path, expected) = &answers.object;
+        let mut crew = Reader::crew(endpoint, self.protocol, self.clients, path, expected).await?;
+        crew.run(WARM_UP).await.context("warming up")?;
+        let alone = Speed::of(&crew.run(time).await?);
+        let mut stalled = Vec::with_capacity(self.stalled);
+        for _ in 0..self.stalled {
+            let (path, expected) = &answers.list;
+            let begun = timeout(PATIENCE, Stalled::begin(endpoint, self.protocol, path, expected)).await;
+            stalled.push(begun.context("a large list did not begin")??);
+        }
+        // Until all buffers on the way are full the large lists still flow.
+        crew.run(FILLING).await.context("while the large lists begin")?;
+        let beside = Speed::of(&crew.run(time).await.context("beside clients that do not read")?);
+        // One goes on, to its end; the others leave.
+        let one = stalled.pop().context("nobody is stalled")?;
+        drop(stalled);
+        timeout(PATIENCE, one.resume()).await.context("a large list did not go on")??;
+        Ok(Round { alone, beside })
+    }
+
+    fn title(&self) -> String {
+        let Self { stalled, list_bytes, value_bytes, clients, protocol, seconds, rows } = self;
+        let rounds = rows.first().map_or(0, |row| row.rounds.len());
+        format!(
+            "GET of a ConfigMap of {value_bytes} bytes, {protocol}, clients: {clients}, alone and beside {stalled} that \
+             asked for {:.1} MB and do not read\nmedians of {rounds} rounds of {seconds} s each",
+            *list_bytes as f64 / 1e6,
+        )
+    }
+}
+
+/// Size of the value of each item of the large list.
+const ITEM: usize = 20_000;
+
+/// Fills what is there to be filled.
+const FILLING: Duration = Duration::from_millis(500);
+
+/// How long a large list may be in coming.
+const PATIENCE: Duration = Duration::from_secs(30);
