@@ -1,5 +1,6 @@
 //! What may be asked of the benchmark.
 
+mod all;
 mod requests;
 mod streams;
 
@@ -13,6 +14,7 @@ use crate::{
     load::{Encoding, Protocol},
 };
 
+pub(crate) use all::All;
 pub(crate) use requests::{Cache, Change, Fresh, GetOwned, Mutate};
 pub(crate) use streams::{Exec, ExecPart, LogPart, Logs, SlowReader};
 
@@ -46,6 +48,8 @@ pub(crate) enum Scenario {
     SlowReader(SlowReader),
     /// What the Redis door passes on: values of both Redis servers, messages, connections
     Redis(Redis),
+    /// All of these, one after the other
+    All(All),
 }
 
 #[derive(Debug, Args)]
@@ -261,6 +265,10 @@ pub(crate) struct Program {
     /// Measure this argocd-agent in place of a release build of this checkout
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
+
+    /// The figures are worth nothing: their file goes where it overwrites none that are
+    #[arg(long, hide = true)]
+    pub(crate) smoke: bool,
 }
 
 // === impl Common ===

@@ -1,4 +1,4 @@
-//! Benchmarks: `cargo run --release -p bench -- get|list|watch|redis`.
+//! Benchmarks: `cargo run --release -p bench -- get|list|…|all`.
 //!
 //! Each scenario runs all contestants in turn, round by round, in one run on one machine, as separate processes. What
 //! is measured, what is fair and what is not is told in `docs/benchmarks.md`.
@@ -43,20 +43,7 @@ async fn main() -> ExitCode {
 async fn run(scenario: &Scenario) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let scenario = async {
-        match scenario {
-            Scenario::Get(args) => scenarios::get::run(args).await,
-            Scenario::GetOwned(args) => scenarios::get_owned::run(args).await,
-            Scenario::Mutate(args) => scenarios::mutate::run(args).await,
-            Scenario::Fresh(args) => scenarios::fresh::run(args).await,
-            Scenario::List(args) => scenarios::list::run(args).await,
-            Scenario::Watch(args) => scenarios::watch::run(args).await,
-            Scenario::Logs(args) => scenarios::logs::run(args).await,
-            Scenario::Exec(args) => scenarios::exec::run(args).await,
-            Scenario::SlowReader(args) => scenarios::slow_reader::run(args).await,
-            Scenario::Redis(args) => scenarios::redis::run(args).await,
-        }
-    };
+    let scenario = scenarios::run(scenario);
     // Leaving drops what was started.
     tokio::select! {
         result = scenario => result,

@@ -37,6 +37,8 @@ pub(crate) struct Surroundings {
     #[serde(flatten)]
     versions: Versions,
     worker_threads: Option<usize>,
+    /// Whether only that everything works was to be seen.
+    pub(crate) smoke: bool,
 }
 
 /// Of the programs that take part.
@@ -71,7 +73,7 @@ impl Stage {
             nginx: programs.nginx.as_ref().map(|nginx| nginx.version.clone()),
             redis: None,
         };
-        let surroundings = Surroundings::new(versions, program.worker_threads);
+        let surroundings = Surroundings::new(versions, program.worker_threads).smoke(program.smoke);
 
         let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
         let pki = Pki::write(&dir.path().join("pki"))?;
@@ -117,7 +119,13 @@ impl Surroundings {
             load_before: load.unwrap_or_default(),
             versions,
             worker_threads,
+            smoke: false,
         }
+    }
+
+    /// The same for figures that are worth nothing, or not.
+    pub(crate) fn smoke(self, smoke: bool) -> Self {
+        Self { smoke, ..self }
     }
 
     /// One line for people.

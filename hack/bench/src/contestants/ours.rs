@@ -29,14 +29,20 @@ pub(crate) struct Ours {
 impl Ours {
     /// Takes a program that is there already, or builds this checkout's.
     pub(crate) async fn given_or_build(wanted: &args::Program) -> Result<Self> {
-        let program = match &wanted.binary {
-            Some(program) => program.clone(),
-            None => build().await?,
-        };
+        let program = Self::program(wanted, false).await?;
         let output = Command::new(&program).args(["version", "-s"]).output().await;
         let output = output.with_context(|| format!("running {}", program.display()))?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Ok(Self { program, version, worker_threads: wanted.worker_threads })
+    }
+
+    /// Where the program is that was given, or that has been built: as it is released, or where only that it works is
+    /// to be seen, as this one was.
+    pub(crate) async fn program(wanted: &args::Program, as_this: bool) -> Result<PathBuf> {
+        match &wanted.binary {
+            Some(program) => Ok(program.clone()),
+            None => build(!as_this || !cfg!(debug_assertions)).await,
+        }
     }
 
     /// Starts both in front of an API server. They have nothing to do with any Redis.
@@ -127,13 +133,13 @@ impl Ours {
     }
 }
 
-/// Builds the program as it is released, next to where this one was built.
-async fn build() -> Result<PathBuf> {
+/// Builds the program, next to where this one was built.
+async fn build(release: bool) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let args =
-        ["build", "--release", "--locked", "--package", "argocd-agent", "--message-format=json-render-diagnostics"];
+    let mut args = vec!["build", "--locked", "--package", "argocd-agent", "--message-format=json-render-diagnostics"];
+    args.extend(release.then_some("--release"));
     let output = Command::new(cargo)
-        .args(args)
+        .args(&args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

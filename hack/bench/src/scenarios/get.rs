@@ -48,7 +48,8 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
         }
     }
     println!("{}", stage.surroundings.line());
-    let report = Report { scenario: "get", surroundings: &stage.surroundings, tables: &comparisons };
+    let scenario = if protocol == Protocol::Http2 { "get-http2" } else { "get" };
+    let report = Report { scenario, surroundings: &stage.surroundings, tables: &comparisons };
     println!("all figures: {}", report.write()?.display());
     Ok(())
 }

@@ -3,26 +3,47 @@
 //! Figures are compared within a round, where the machine was the same for all, and the medians of these comparisons
 //! are reported; medians of different contestants are never divided by each other.
 
+mod all;
 mod beside;
 mod delay;
-pub(crate) mod exec;
-pub(crate) mod fresh;
-pub(crate) mod get;
-pub(crate) mod get_owned;
-pub(crate) mod list;
-pub(crate) mod logs;
-pub(crate) mod mutate;
-pub(crate) mod redis;
-pub(crate) mod slow_reader;
+mod exec;
+mod fresh;
+mod get;
+mod get_owned;
+mod list;
+mod logs;
+mod mutate;
+mod redis;
+mod slow_reader;
 mod speed;
 mod transfer;
-pub(crate) mod watch;
+mod watch;
+
+use anyhow::Result;
 
 use crate::{
+    args::Scenario,
     contestants::Kind,
     meter::{Cost, Memory},
     stats::median,
 };
+
+/// Measures one.
+pub(crate) async fn run(scenario: &Scenario) -> Result<()> {
+    match scenario {
+        Scenario::Get(args) => get::run(args).await,
+        Scenario::GetOwned(args) => get_owned::run(args).await,
+        Scenario::Mutate(args) => mutate::run(args).await,
+        Scenario::Fresh(args) => fresh::run(args).await,
+        Scenario::List(args) => list::run(args).await,
+        Scenario::Watch(args) => watch::run(args).await,
+        Scenario::Logs(args) => logs::run(args).await,
+        Scenario::Exec(args) => exec::run(args).await,
+        Scenario::SlowReader(args) => slow_reader::run(args).await,
+        Scenario::Redis(args) => redis::run(args).await,
+        Scenario::All(args) => all::run(args).await,
+    }
+}
 
 /// The turns of one contestant.
 #[derive(Debug, Clone, serde::Serialize)]

@@ -9,13 +9,12 @@ use tokio::time::timeout;
 use super::{
     Row,
     beside::{self, Round, Speed},
-    speed::WARM_UP,
 };
 use crate::{
     args,
     contestants::Contestant,
     load::{Encoding, Expected, Protocol, Reader, Stalled, fetch_whole},
-    meter::Memory,
+    meter::{Memory, Meter},
     objects::{ConfigMap, MIXED, NAMESPACE, collection},
     report::Report,
     stage::Stage,
@@ -73,7 +72,7 @@ pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
         };
         for number in 1..=args.rounds {
             for (place, contestant) in stage.contestants.iter().enumerate() {
-                let round = comparison.turn(contestant, &answers).await;
+                let round = comparison.turn(&stage, contestant, &answers).await;
                 let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
                 eprintln!("round {number}/{}, {}, {stalled} stalled: {round}", args.rounds, contestant.kind);
                 comparison.rows.get_mut(place).context("a row")?.rounds.push(round);
@@ -94,21 +93,41 @@ pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
 // === impl Comparison ===
 
 impl Comparison {
-    async fn turn(&self, contestant: &Contestant, answers: &Answers) -> Result<Round> {
+    async fn turn(&self, stage: &Stage, contestant: &Contestant, answers: &Answers) -> Result<Round> {
         let endpoint = &contestant.endpoint;
         let time = Duration::from_secs_f64(self.seconds);
         let (path, expected) = &answers.object;
         let mut crew = Reader::crew(endpoint, self.protocol, self.clients, path, expected).await?;
-        crew.run(WARM_UP).await.context("warming up")?;
-        let alone = Speed::of(&crew.run(time).await?);
+        // What others left behind, the API server's garbage above all, is not theirs.
+        let mut before = f64::INFINITY;
+        for _ in 0..SLICES {
+            let meter = Meter::start(contestant.parts(), &stage.backend)?;
+            let burst = crew.run(SLICE).await.context("warming up")?;
+            let now = meter.stop(burst.requests())?.api_server();
+            if now >= 0.8 * before {
+                break;
+            }
+            before = now;
+        }
+        let meter = Meter::start(contestant.parts(), &stage.backend)?;
+        let burst = crew.run(time).await?;
+        let quiet = meter.stop(burst.requests())?.api_server();
+        let alone = Speed::of(&burst);
         let mut stalled = Vec::with_capacity(self.stalled);
         for _ in 0..self.stalled {
             let (path, expected) = &answers.list;
             let begun = timeout(PATIENCE, Stalled::begin(endpoint, self.protocol, path, expected)).await;
             stalled.push(begun.context("a large list did not begin")??);
         }
-        // Until all buffers on the way are full the large lists still flow.
-        crew.run(FILLING).await.context("while the large lists begin")?;
+        // Until all buffers on the way are full the large lists still flow. Whether they do shows at their source, which
+        // has no part in what is measured.
+        for _ in 0..SLICES {
+            let meter = Meter::start(contestant.parts(), &stage.backend)?;
+            let burst = crew.run(SLICE).await.context("while the large lists begin")?;
+            if meter.stop(burst.requests())?.api_server() <= 1.5 * quiet {
+                break;
+            }
+        }
         let beside = Speed::of(&crew.run(time).await.context("beside clients that do not read")?);
         // One goes on, to its end; the others leave.
         let one = stalled.pop().context("nobody is stalled")?;
@@ -131,8 +150,9 @@ impl Comparison {
 /// Size of the value of each item of the large list.
 const ITEM: usize = 20_000;
 
-/// Fills what is there to be filled.
-const FILLING: Duration = Duration::from_millis(500);
+/// Between two looks at whether nothing else goes on, and how often that is looked at, at most.
+const SLICE: Duration = Duration::from_millis(500);
+const SLICES: usize = 20;
 
 /// How long a large list may be in coming.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &args::Redis) -> Result<()> {
         redis: Some(RedisServer::version().await?),
         ..Versions::default()
     };
-    let surroundings = Surroundings::new(versions, args.program.worker_threads);
+    let surroundings = Surroundings::new(versions, args.program.worker_threads).smoke(args.program.smoke);
     let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
     let pki = Pki::write(&dir.path().join("pki"))?;
 
