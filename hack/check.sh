@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The one gate: what a developer runs, what CI runs. Installs what it needs, changes nothing else.
-# Formatting, lints, documentation, licence and advisory policy, unit, integration and end-to-end tests, the demo's tour.
+# Formatting, lints, documentation, licence and advisory policy, unit, integration and end-to-end tests, every benchmark as
+# small as it goes, the demo's tour.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,7 +25,7 @@ hack/deny.sh
 step "the workload cluster's parts (built once, then cached)"
 cargo run --locked --quiet --package envtest -- build
 
-step "tests"
+step "tests, and every benchmark as small as it goes"
 cargo test --workspace --locked
 
 step "the demo's tour"

@@ -13,6 +13,7 @@ use crate::{
     args::{Common, Program},
     contestants::{Contestant, Ground, Kind, Nginx, Ours, Programs},
     pki::Pki,
+    redis::raise_limit,
 };
 
 /// The API server and those who take part. Dropped in this order: the directory last.
@@ -64,6 +65,11 @@ impl Stage {
 
     async fn of(extent: Extent, kinds: &[Kind], program: &Program) -> Result<Self> {
         named_once(kinds)?;
+        // Ours and theirs: what we start has the same limit.
+        let limit = raise_limit(OPEN_FILES)?;
+        if limit < OPEN_FILES {
+            eprintln!("note: no more than {limit} files may be open here, and each connection is two of a hop's");
+        }
         let ours =
             if kinds.iter().any(|kind| kind.is_ours()) { Some(Ours::given_or_build(program).await?) } else { None };
         let nginx = if kinds.contains(&Kind::Chain) { Some(Nginx::locate_or_install().await?) } else { None };
@@ -100,6 +106,9 @@ pub(crate) fn named_once(kinds: &[Kind]) -> Result<()> {
     }
     Ok(())
 }
+
+/// Enough for a thousand watches and what is around them.
+const OPEN_FILES: u64 = 8192;
 
 // === impl Surroundings ===
 
