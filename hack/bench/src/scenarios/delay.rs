@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Row, by_part, growth_by_part, mebibytes, of, others, ratio};
 use crate::{
     contestants::Kind,
+    load::Burst,
     meter::{Cost, Memory, Meter},
     stage::Stage,
     stats::Latencies,
@@ -33,6 +34,15 @@ pub(super) struct Round {
     events: usize,
     /// For each of these.
     cpu_us: Cost,
+    /// How long GETs took beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gets: Option<Gets>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Gets {
+    p50_ms: f64,
+    p99_ms: f64,
 }
 
 // === impl Round ===
@@ -46,7 +56,14 @@ impl Round {
             p99_ms: delays.percentile(99.0),
             events: delays.count(),
             cpu_us: meter.stop(delays.count() as f64)?,
+            gets: None,
         })
+    }
+
+    /// The same with what a client did beside.
+    pub(super) fn beside(self, gets: &Burst) -> Self {
+        let Burst { latencies, .. } = gets;
+        Self { gets: Some(Gets { p50_ms: latencies.percentile(50.0), p99_ms: latencies.percentile(99.0) }), ..self }
     }
 }
 
@@ -75,14 +92,15 @@ impl<W: Serialize> Comparison<W> {
         Ok(self)
     }
 
-    /// The table, under a title that says what happened; `event` is what one of it is called.
-    pub(super) fn table(&self, what: &str, seconds: f64, event: &str) -> Table {
+    /// The table, under a title that says what happened; `event` is what one of it is called, and so many waited for it.
+    pub(super) fn table(&self, what: &str, seconds: f64, event: &str, waited: usize) -> Table {
         let rounds = self.rows.first().map_or(0, |row| row.rounds.len());
         let others = others(&self.rows, |round| &round.cpu_us);
         let title = format!(
             "{what}\nmedians of {rounds} rounds of {seconds} s; all else on the machine kept {others:.2} cores busy"
         );
         let each = format!("CPU µs/{event}");
+        let gets = self.rows.iter().flat_map(|row| &row.rounds).any(|round| round.gets.is_some());
         let heading = [
             "",
             "delay p50 ms",
@@ -93,9 +111,11 @@ impl<W: Serialize> Comparison<W> {
             "API server µs",
             "peak RSS MiB",
             "growth by part, MiB",
+            "KiB each",
             "CPU by part",
         ];
-        let mut table = Table::new(title, &heading);
+        let heading = heading.into_iter().chain(gets.then_some(["GET p50 ms", "p99 ms"]).into_iter().flatten());
+        let mut table = Table::new(title, &heading.collect::<Vec<_>>());
         let direct = of(&self.rows, Kind::Direct);
         let chain = of(&self.rows, Kind::Chain);
         for row in &self.rows {
@@ -103,7 +123,11 @@ impl<W: Serialize> Comparison<W> {
             let part = |name| (name, row.median(|round| round.cpu_us.parts.get(name).copied().unwrap_or_default()));
             let own = |figure: f64| (row.contestant != Kind::Direct).then_some(figure);
             let dearer = |mine: &Round, theirs: &Round| mine.cpu_us.contestant / theirs.cpu_us.contestant;
-            table.push(vec![
+            let each = mebibytes(&row.memory, Memory::growth).map(|mib| mib * 1024.0 / waited.max(1) as f64);
+            let got = |figure: fn(&Gets) -> f64| {
+                gets.then(|| format!("{:.3}", row.median(|round| round.gets.as_ref().map_or(0.0, figure))))
+            };
+            let cells = vec![
                 row.contestant.to_string(),
                 format!("{:+.3}", row.median(|round| round.p50_ms)),
                 optional(row.against(direct, |mine, direct| mine.p50_ms - direct.p50_ms), |ms| format!("{ms:+.3}")),
@@ -113,8 +137,11 @@ impl<W: Serialize> Comparison<W> {
                 format!("{:.0}", row.median(|round| round.cpu_us.api_server())),
                 optional(mebibytes(&row.memory, |part| part.peak), |mib| format!("{mib:.1}")),
                 growth_by_part(&row.memory),
+                optional(each, |kib| format!("{kib:.0}")),
                 by_part(parts.map(part), 0),
-            ]);
+            ];
+            let gets = [got(|gets| gets.p50_ms), got(|gets| gets.p99_ms)];
+            table.push(cells.into_iter().chain(gets.into_iter().flatten()).collect());
         }
         table
     }

@@ -103,7 +103,7 @@ async fn slow(stage: &Stage, args: &args::Logs, follows: usize) -> Result<delay:
     let Slow { lines_per_second, seconds, protocol, .. } = work;
     let title =
         format!("Log of a Pod, followed line by line, {protocol}, follows: {follows}, lines/s: {lines_per_second}");
-    println!("{}", comparison.table(&title, seconds, "line"));
+    println!("{}", comparison.table(&title, seconds, "line", follows));
     Ok(comparison)
 }
 

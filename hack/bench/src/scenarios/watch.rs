@@ -14,9 +14,9 @@ use super::delay::{Comparison, Round, delay};
 use crate::{
     args,
     contestants::Contestant,
-    load::{Editor, Encoding, Protocol, Sight, State, Watchers, fetch_whole},
+    load::{Crew, Editor, Encoding, Expected, Protocol, Reader, Sight, State, Watchers, fetch_whole},
     meter::Meter,
-    objects::{ConfigMap, NAMESPACE, collection},
+    objects::{self, ConfigMap, NAMESPACE, collection},
     report::Report,
     stage::Stage,
     stats::Latencies,
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
         let title = format!(
             "Watch of ConfigMaps of {value_bytes} bytes, {protocol}, watches: {watches}, changes/s: {changes_per_second}"
         );
-        println!("{}", comparison.table(&title, seconds, "event"));
+        println!("{}", comparison.table(&title, seconds, "event", watches));
         comparisons.push(comparison);
     }
     println!("{}", stage.surroundings.line());
@@ -108,9 +108,21 @@ impl Turn<'_> {
         let meter = Meter::start(self.contestant.parts(), &self.stage.backend)?;
         let delays = self.burst(self.changes as usize, editor, &mut watchers, &mut yardstick).await?;
         let round = Round::of(&delays, meter)?;
-        // That no event came twice shows in that this is the next to come.
-        self.burst(1, editor, &mut watchers, &mut yardstick).await.context("at the end")?;
-        Ok(round)
+        // That no event came twice shows in that these are the next to come.
+        let mut crew = self.crew().await?;
+        let changes = (self.changes as usize).div_ceil(2);
+        let time = self.pause.saturating_mul(u32::try_from(changes).unwrap_or(u32::MAX));
+        let gets = async { crew.run(time).await.context("GETs beside") };
+        let (_, gets) = try_join!(self.burst(changes, editor, &mut watchers, &mut yardstick), gets)?;
+        Ok(round.beside(&gets))
+    }
+
+    /// One client that asks for what does not change, the same way as the watches.
+    async fn crew(self) -> Result<Crew<Reader>> {
+        let path = objects::ready().path();
+        let mut connection = self.stage.api_server.endpoint().connect(Protocol::Http1).await?;
+        let expected = Expected::object(fetch_whole(&mut connection, &path, Encoding::Json).await?);
+        Reader::crew(&self.contestant.endpoint, self.protocol, 1, &path, &expected).await
     }
 
     /// Lets changes happen and waits until all have seen them.
