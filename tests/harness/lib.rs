@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod control;
 pub mod eventually;
 pub mod faulty;
+pub mod guide;
 pub mod kubectl;
 pub mod link;
 pub mod memory;

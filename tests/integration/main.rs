@@ -19,6 +19,7 @@ mod drain;
 mod encodings;
 mod failures;
 mod filter;
+mod getting_started;
 mod kubectl;
 mod logs;
 mod observability;
