@@ -18,6 +18,13 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
     RespClient::connect(stage.remote.address()).await.ask(&["SET", THEIR_RESOURCES, &large]).await;
     stage.still_answers().await;
     eventually("nobody is there", async || (stage.open_for_clients().await == [0.0; 2]).then_some(())).await;
+    // A subscription outlives who listens, and its publisher with it, for half a minute. This one is there all the time.
+    let channel = RESOURCES.trim_end_matches(".gz");
+    let mut listener = stage.client().await;
+    listener.ask(&["SUBSCRIBE", channel]).await;
+    let mut remote = RespClient::connect(stage.remote.address()).await;
+    remote.ask(&["PUBLISH", THEIR_RESOURCES.trim_end_matches(".gz"), "published"]).await;
+    assert!(listener.reply().await.contains("message"), "the publisher is there");
     // One of them may be leaving.
     let others = stage.clients_of_redis().await;
     let of_agent = format!("GET {RESOURCES}\r\n");
@@ -39,7 +46,7 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
         (&format!("BLPOP none 0\r\n{of_agent}"), 0),
         ("MULTI\r\nSET a 1\r\n", 5),
         ("MONITOR\r\n", 5),
-        (&format!("SUBSCRIBE {}\r\n", RESOURCES.trim_end_matches(".gz")), 20),
+        (&format!("SUBSCRIBE {channel}\r\n"), 20),
     ] {
         for graceful in [true, false] {
             let mut stream = TcpStream::connect(stage.door).await.unwrap();
@@ -53,14 +60,15 @@ async fn what_is_under_way_for_a_client_that_vanishes_ends_everywhere() {
                 stream.shutdown().await.unwrap();
             }
             drop(stream);
-            eventually(said, async || (stage.open_for_clients().await == [0.0; 2]).then_some(())).await;
+            eventually(said, async || (stage.open_for_clients().await == [0.0, 1.0]).then_some(())).await;
             eventually(said, async || (stage.clients_of_redis().await <= others).then_some(())).await;
+            eventually(said, async || (stage.listeners().await == 1.0).then_some(())).await;
         }
     }
     stage.still_answers().await;
     // The agent's connections to its Redis are none that still has to say 8 MB.
     eventually("the agent's connections are at rest", async || {
-        let text = RespClient::connect(stage.remote.address()).await.ask(&["CLIENT", "LIST"]).await;
+        let text = remote.ask(&["CLIENT", "LIST"]).await;
         text.lines().filter(|line| line.contains(" omem=")).all(|line| line.contains(" omem=0 ")).then_some(())
     })
     .await;

@@ -91,6 +91,11 @@ impl Stage {
         [(pipes - subscriptions).max(0.0), connections]
     }
 
+    /// Clients that listen to agents' channels.
+    async fn listeners(&self) -> f64 {
+        metric(self.principal.metrics, "argocd_agent_redis_door_listeners ", "").await
+    }
+
     /// How many clients the principal's Redis has, ourselves included.
     async fn clients_of_redis(&self) -> usize {
         let text = RespClient::connect(self.local.address()).await.ask(&["CLIENT", "LIST"]).await;
