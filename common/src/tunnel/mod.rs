@@ -14,6 +14,8 @@
 pub mod error;
 pub mod event;
 pub mod ids;
+#[cfg(feature = "test-util")]
+pub mod in_memory;
 pub mod limits;
 pub mod liveness;
 mod reader;

@@ -2,24 +2,16 @@
 
 use std::{
     collections::HashMap,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
 use common::{
     AgentName, drain,
-    proto::Chunk,
     tunnel::{
-        Opening, PipeId, SessionId, Target, TunnelStream,
-        event::PrincipalEvent,
-        stream::{End, Outgoing},
+        Opening, PipeId, SessionId, Target, TunnelStream, event::PrincipalEvent, in_memory::carried, stream::End,
     },
 };
-use futures_util::StreamExt;
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use principal::agents::{DialError, Dialer, Lease};
 use tokio::{
     io::copy_bidirectional,
@@ -27,10 +19,6 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status, Streaming,
-    codec::{DecodeBuf, Decoder},
-};
 use tracing::Span;
 
 /// The agents that can be reached.
@@ -100,8 +88,8 @@ impl Dialer for Pipes {
             assert_eq!(open.target, Some(Target::Redis));
             let (attach, when_open) = oneshot::channel();
             let (mut io, answers) = TunnelStream::accept(open.early_data, when_open);
-            attach.send(Ok(wire(outgoing))).unwrap();
-            attached.send(Ok(wire(answers))).unwrap_or_default();
+            attach.send(Ok(carried(outgoing))).unwrap();
+            attached.send(Ok(carried(answers))).unwrap_or_default();
             // A Redis that is away cuts the pipe.
             let Ok(mut redis) = TcpStream::connect(session.redis).await else { return };
             let pass = copy_bidirectional(&mut io, &mut redis);
@@ -112,31 +100,5 @@ impl Dialer for Pipes {
 
     fn newest(&self, agent: &AgentName) -> watch::Receiver<Option<SessionId>> {
         self.newest.lock().unwrap().entry(agent.clone()).or_default().subscribe()
-    }
-}
-
-/// Carries chunks as gRPC would.
-fn wire(outgoing: Outgoing) -> Streaming<Chunk> {
-    let frames = outgoing.map(|chunk| {
-        let mut message = BytesMut::new();
-        message.put_u8(0);
-        message.put_u32(u32::try_from(chunk.data.len()).unwrap() + 1);
-        message.put_u8(chunk.fin.into());
-        message.put(chunk.data);
-        Ok::<Frame<Bytes>, io::Error>(Frame::data(message.freeze()))
-    });
-    let body = StreamBody::new(frames.map(|frame| frame.map_err(|error| Status::unknown(error.to_string()))));
-    Streaming::new_request(Chunks, body, None, None)
-}
-
-struct Chunks;
-
-impl Decoder for Chunks {
-    type Item = Chunk;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Chunk>, Status> {
-        let fin = message.get_u8() == 1;
-        Ok(Some(Chunk { fin, data: message.copy_to_bytes(message.remaining()) }))
     }
 }

@@ -2,29 +2,17 @@
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
 use common::{
     AgentName, drain,
-    proto::Chunk,
     tunnel::{
-        Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
-        error::RefusedReason,
-        event::PrincipalEvent,
-        stream::{End, Outgoing},
+        Opening, PipeError, PipeId, SessionId, Target, TunnelStream, error::RefusedReason, event::PrincipalEvent,
+        in_memory::carried, stream::End,
     },
 };
-use futures_util::StreamExt;
-use http_body_util::StreamBody;
-use hyper::body::Frame;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tonic::{
-    Status, Streaming,
-    codec::{DecodeBuf, Decoder},
-};
 use tracing::Span;
 
 use crate::agents::{DialError, Dialer, Lease};
@@ -125,8 +113,8 @@ impl Dialer for TestAgents {
             }
             let (attach, when_open) = oneshot::channel();
             let (io, answers) = TunnelStream::accept(open.early_data, when_open);
-            attach.send(Ok(wire(outgoing))).unwrap();
-            attached.send(Ok(wire(answers))).unwrap_or_default();
+            attach.send(Ok(carried(outgoing))).unwrap();
+            attached.send(Ok(carried(answers))).unwrap_or_default();
             pipes.send(AgentPipe { session: id, io, ended }).await.unwrap_or_default();
         });
         Ok(stream)
@@ -140,30 +128,4 @@ impl Dialer for TestAgents {
 /// The refusal of an agent that does not serve Kubernetes.
 pub(crate) fn not_served() -> PipeError {
     PipeError::Refused(RefusedReason::Target)
-}
-
-/// Carries chunks as gRPC would.
-fn wire(outgoing: Outgoing) -> Streaming<Chunk> {
-    let frames = outgoing.map(|chunk| {
-        let mut message = BytesMut::new();
-        message.put_u8(0);
-        message.put_u32(u32::try_from(chunk.data.len()).unwrap() + 1);
-        message.put_u8(chunk.fin.into());
-        message.put(chunk.data);
-        Ok::<Frame<Bytes>, io::Error>(Frame::data(message.freeze()))
-    });
-    let body = StreamBody::new(frames.map(|frame| frame.map_err(|error| Status::unknown(error.to_string()))));
-    Streaming::new_request(Chunks, body, None, None)
-}
-
-struct Chunks;
-
-impl Decoder for Chunks {
-    type Item = Chunk;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Chunk>, Status> {
-        let fin = message.get_u8() == 1;
-        Ok(Some(Chunk { fin, data: message.copy_to_bytes(message.remaining()) }))
-    }
 }
