@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
+use hyper::upgrade::Upgraded;
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -203,19 +204,7 @@ async fn a_caller_that_leaves_before_the_answer_has_a_line_without_a_status() {
 #[tokio::test]
 async fn an_upgraded_session_is_told_of_at_its_end_with_its_bytes() {
     let (_guard, mut lines) = capture();
-    let (upgrades, mut switched) = mpsc::channel(1);
-    let (world, _ends) = World::serving(move |mut request| {
-        upgrades.try_send(hyper::upgrade::on(&mut request)).unwrap();
-        async {
-            let response = Response::builder().status(101).header("connection", "upgrade");
-            response.header("upgrade", "x").body(empty()).unwrap()
-        }
-    });
-    let mut client = world.connect(Some("agent"), None);
-    let request =
-        b"GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
-    client.write_all(request).await.unwrap();
-    let mut agent = TokioIo::new(within(switched.recv().await.unwrap()).await.unwrap());
+    let (_world, mut client, mut agent) = upgraded().await;
     lines.try_recv().unwrap_err();
     client.write_all(b"12345").await.unwrap();
     client.shutdown().await.unwrap();
@@ -234,6 +223,14 @@ async fn an_upgraded_session_is_told_of_at_its_end_with_its_bytes() {
 #[tokio::test]
 async fn a_caller_that_leaves_an_upgraded_session_has_left() {
     let (_guard, mut lines) = capture();
+    let (_world, client, mut agent) = upgraded().await;
+    drop(client);
+    agent.write_all(b"for nobody").await.unwrap();
+    assert!(next(&mut lines).await.contains("outcome=caller_left"));
+}
+
+/// An upgraded session, from its caller to its agent.
+async fn upgraded() -> (World, DuplexStream, TokioIo<Upgraded>) {
     let (upgrades, mut switched) = mpsc::channel(1);
     let (world, _ends) = World::serving(move |mut request| {
         upgrades.try_send(hyper::upgrade::on(&mut request)).unwrap();
@@ -246,10 +243,8 @@ async fn a_caller_that_leaves_an_upgraded_session_has_left() {
     let request =
         b"GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
     client.write_all(request).await.unwrap();
-    let mut agent = TokioIo::new(within(switched.recv().await.unwrap()).await.unwrap());
-    drop(client);
-    agent.write_all(b"for nobody").await.unwrap();
-    assert!(next(&mut lines).await.contains("outcome=caller_left"));
+    let agent = TokioIo::new(within(switched.recv().await.unwrap()).await.unwrap());
+    (world, client, agent)
 }
 
 fn refusal_length(refusal: &common::Refusal) -> String {
