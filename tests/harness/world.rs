@@ -22,7 +22,7 @@ use common::{
 use principal::{
     Principal,
     agents::auth::CertificateRule,
-    config::{JwtKeySource, KubeDoorConfig, ListenAddress, Mapping, ServerTls},
+    config::{ClientCertificates, JwtKeySource, KubeDoorConfig, ListenAddress, Mapping, ServerTls},
 };
 use tempfile::TempDir;
 
@@ -74,6 +74,7 @@ impl World {
             grpc_tls: tls.clone(),
             tls_versions: TlsVersions::TLS13,
             auth: CertificateRule::parse("mtls:CN=([^,]+)", "argocd").expect("a rule"),
+            client_certificates: ClientCertificates::Required,
             kube_door: Some(KubeDoorConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, process::port())),
                 tls,

@@ -13,6 +13,7 @@ use harness::{
     raw::{self, Caller, get, handshake, metric},
     soon,
 };
+use principal::config::ClientCertificates;
 use rustls::{
     HandshakeKind, SupportedProtocolVersion,
     version::{TLS12, TLS13},
@@ -133,21 +134,46 @@ async fn a_certificate_that_names_no_agent_is_told_so_by_grpc_and_counted() {
     let world = World::start().await;
     // The second would own the principal's own namespace.
     for name in ["Not a label", "argocd"] {
-        let caller = Caller::of(&world, name).alpn(&[b"h2"]);
-        let tcp = TcpStream::connect(world.principal.grpc).await.unwrap();
-        let (grpc, driver) = http2(handshake(caller.config(), tcp).await.unwrap(), STREAM_WINDOW).await.unwrap();
-        let mut client = TunnelClient::with_origin(grpc, http::Uri::from_static("http://principal"));
-        let attach = client.attach(stream::pending::<proto::AgentEvent>());
-        let refused = tokio::select! {
-            refused = soon(attach) => refused.unwrap_err(),
-            ended = driver => panic!("{ended:?}"),
-        };
+        let refused = refused_attach(&world, Caller::of(&world, name)).await;
         assert_eq!((refused.code(), refused.message()), (Code::Unauthenticated, "authentication failed"), "{name}");
     }
-    eventually("both are counted", async || {
+    unauthenticated_are(&world, 2.0).await;
+}
+
+#[tokio::test]
+async fn where_a_certificate_need_not_be_shown_who_shows_none_is_told_so_by_grpc_and_a_bad_one_is_none() {
+    let world = World::start_with(|config| config.client_certificates = ClientCertificates::IfGiven).await;
+    let refused = refused_attach(&world, Caller::stranger(&world)).await;
+    assert_eq!((refused.code(), refused.message()), (Code::Unauthenticated, "authentication failed"));
+    unauthenticated_are(&world, 1.0).await;
+    for leaf in [pki::Ca::new().client("workload"), world.ca.expired_client("workload")] {
+        let raw = Caller::new(world.ca.pem(), Some(leaf)).alpn(&[b"h2"]).connect(world.principal.grpc).await;
+        if let Ok(mut raw) = raw {
+            let (read, ended) = raw.rest().await;
+            assert!(read.is_empty() && ended.unwrap_err().to_string().contains("fatal alert"));
+        }
+    }
+    let _attached = world.agent("workload", "argocd").await;
+    assert_eq!(world.principal.agents.agents().len(), 1);
+}
+
+async fn refused_attach(world: &World, caller: Caller) -> tonic::Status {
+    let caller = caller.alpn(&[b"h2"]);
+    let tcp = TcpStream::connect(world.principal.grpc).await.unwrap();
+    let (grpc, driver) = http2(handshake(caller.config(), tcp).await.unwrap(), STREAM_WINDOW).await.unwrap();
+    let mut client = TunnelClient::with_origin(grpc, http::Uri::from_static("http://principal"));
+    let attach = client.attach(stream::pending::<proto::AgentEvent>());
+    tokio::select! {
+        refused = soon(attach) => refused.unwrap_err(),
+        ended = driver => panic!("{ended:?}"),
+    }
+}
+
+async fn unauthenticated_are(world: &World, number: f64) {
+    eventually("all are counted", async || {
         let metrics = world.principal.metrics.unwrap();
         let refused = metric(metrics, "argocd_agent_tunnel_refused_calls_total", "reason=\"unauthenticated\"").await;
-        (refused == 2.0).then_some(())
+        (refused == number).then_some(())
     })
     .await;
 }

@@ -19,7 +19,7 @@ use common::{
         FlagError, TlsVersions,
         values::{given, items},
     },
-    tls::{IdentitySource, RootsSource},
+    tls::{AskClients, ClientAuth, IdentitySource, RootsSource},
     tunnel::limits,
 };
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub tls_versions: TlsVersions,
     /// How an agent's certificate names it.
     pub auth: CertificateRule,
+    /// Whether an agent must have a certificate.
+    pub client_certificates: ClientCertificates,
     /// The Kubernetes door; `None` when it stays shut.
     pub kube_door: Option<KubeDoorConfig>,
     /// Where the key of callers' tokens is.
@@ -87,6 +89,15 @@ pub struct ServerTls {
     pub identity: IdentitySource,
     /// The CA certificates that clients' certificates are verified with.
     pub client_ca: RootsSource,
+}
+
+/// Whether who connects must show a certificate. One that is shown is verified either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Without one, or with one that is not good, there is no connection.
+    Required,
+    /// Who has none is let in, and must say by other means who it is.
+    IfGiven,
 }
 
 /// The settings of the Kubernetes door.
@@ -150,6 +161,7 @@ impl TryFrom<Args> for Config {
                 port: args.listener.listen_port,
             },
             auth: auth(&args, &namespace)?,
+            client_certificates: ClientCertificates::Required,
             grpc_tls: tls::grpc(&args, reader)?,
             kube_door: kube_door(&args, reader)?,
             jwt_key: jwt_key(&args)?,
@@ -192,6 +204,18 @@ impl Config {
         let mut roots = servers.map(|tls| &tls.client_ca).chain(redis_ca);
         identities.into_iter().any(|identity| matches!(identity, IdentitySource::Secret(_)))
             || roots.any(|roots| matches!(roots, RootsSource::Secret { .. }))
+    }
+}
+
+// === impl ClientCertificates ===
+
+impl ClientCertificates {
+    /// What that means for a TLS handshake.
+    pub(crate) fn asked(self) -> AskClients {
+        match self {
+            Self::Required => ClientAuth::Required,
+            Self::IfGiven => ClientAuth::Optional,
+        }
     }
 }
 

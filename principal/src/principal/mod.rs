@@ -144,7 +144,7 @@ impl Principal {
         let limits = ListenLimits { max_connections: config.max_connections, handshake_timeout: HANDSHAKE };
 
         let tls = Tls::new(&config, &mut metrics, drain).await?;
-        let grpc_tls = tls.of_agents(&config.grpc_tls).await?;
+        let grpc_tls = tls.of_agents(&config.grpc_tls, config.client_certificates).await?;
         let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
         let control_plane = control_plane(&config, &mut metrics, drain).await?;
         let door = match &config.kube_door {

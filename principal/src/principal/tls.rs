@@ -4,12 +4,12 @@ use common::{
     config::TlsVersions,
     drain,
     telemetry::Registry as Metrics,
-    tls::{ClientAuth, ClientParts, ClientTls, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
+    tls::{ClientParts, ClientTls, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
 };
 
 use super::Error;
 use crate::{
-    config::{Config, ServerTls},
+    config::{ClientCertificates, Config, ServerTls},
     control_plane,
     listen::Security,
 };
@@ -36,11 +36,11 @@ impl Tls {
         Ok(Self { materials, versions: config.tls_versions })
     }
 
-    /// What agents see: only who shows a good certificate gets in.
-    pub(super) async fn of_agents(&self, tls: &ServerTls) -> Result<Security, Error> {
+    /// What agents see, and who else may call there.
+    pub(super) async fn of_agents(&self, tls: &ServerTls, clients: ClientCertificates) -> Result<Security, Error> {
         let parts = ServerParts {
             identity: (What::Grpc, &tls.identity),
-            clients: Some((What::GrpcClientCa, &tls.client_ca, ClientAuth::Required)),
+            clients: Some((What::GrpcClientCa, &tls.client_ca, clients.asked())),
             versions: self.versions,
             alpn: &[b"h2"],
         };
@@ -51,7 +51,7 @@ impl Tls {
     pub(super) async fn of_kube_door(&self, tls: &ServerTls) -> Result<Security, Error> {
         let parts = ServerParts {
             identity: (What::KubeDoor, &tls.identity),
-            clients: Some((What::KubeDoorClientCa, &tls.client_ca, ClientAuth::Optional)),
+            clients: Some((What::KubeDoorClientCa, &tls.client_ca, ClientCertificates::IfGiven.asked())),
             versions: self.versions,
             alpn: &[b"h2", b"http/1.1"],
         };
