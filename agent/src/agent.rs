@@ -3,17 +3,17 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use common::{
-    config::{TlsVersion, TlsVersions},
+    config::TlsVersions,
     drain,
     telemetry::{Admin, Health, Healthz, Latch, Readiness, Registry as Metrics},
-    tls::{ClientParts, ClientTls, LoadError, MaterialError, Materials, Secrets, TlsError, What},
+    tls::{ClientParts, ClientTls, LoadError, MaterialError, Materials, SecretError, Secrets, TlsError, What},
     tunnel::Target,
 };
 use tokio::{net::TcpListener, sync::watch};
-use tracing::{Span, info, info_span};
+use tracing::{Span, info, info_span, warn};
 
 use crate::{
-    config::{Config, RedisTls},
+    config::{AgentTls, Config, Creds, RedisTls},
     dispatch::{Dispatch, Executor},
     executors::{
         kube::{self, KubeExecutor, KubeOptions},
@@ -101,16 +101,15 @@ impl Agent {
         let attached = readiness.latch("session with the principal");
 
         let materials = materials(&config, &mut metrics, drain).await?;
-        let parts = ClientParts {
-            identity: Some((What::Agent, &config.tls.identity)),
-            roots: config.tls.root_ca.as_ref().map(|ca| (What::PrincipalCa, ca)),
-            versions: config.tls_versions,
-            alpn: &[b"h2"],
+        let tls = match &config.tls {
+            Some(tls) => Some(link_tls(tls, &config.creds, config.tls_versions, &materials).await?),
+            None => {
+                warn!(
+                    "INSECURE: the principal is reached without TLS; whoever is on the way can read and change all of it"
+                );
+                None
+            }
         };
-        let tls = materials.client(parts).await.map_err(|error| match error {
-            LoadError::Material(source) => Error::Material(source),
-            LoadError::Tls(source) => Error::Tls(source),
-        })?;
         let (host, port) = config.server;
         let connector = Connector::new(host, port, tls, config.stream_window).map_err(Error::Address)?;
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
@@ -138,6 +137,7 @@ impl Agent {
         let options = LinkOptions {
             mode: config.mode.as_str().to_owned(),
             namespace: config.namespace,
+            creds: config.creds,
             ping_interval: config.ping_interval,
         };
         let (link, connected) = Link::new(connector, options, dispatch, LinkMetrics::register(metrics.part("link")));
@@ -197,6 +197,33 @@ async fn materials(config: &Config, metrics: &mut Metrics, drain: &drain::Watch)
     Ok(Materials::new(secrets, metrics.part("tls"), drain.clone()))
 }
 
+/// How the principal and the agent know each other. A certificate that is not needed may be missing from the cluster.
+async fn link_tls(
+    tls: &AgentTls,
+    creds: &Creds,
+    versions: TlsVersions,
+    materials: &Materials,
+) -> Result<ClientTls, Error> {
+    let roots = tls.root_ca.as_ref().map(|ca| (What::PrincipalCa, ca));
+    let identity = tls.identity.as_ref().map(|identity| (What::Agent, identity));
+    let parts = ClientParts { identity, roots, versions, alpn: &[b"h2"] };
+    let loaded = match materials.client(parts.clone()).await {
+        Err(LoadError::Material(MaterialError::Secret { name, source: SecretError::Missing }))
+            if *creds != Creds::Certificate && parts.identity.is_some() =>
+        {
+            // Where it is the CA that is missing, it is still missing.
+            let loaded = materials.client(ClientParts { identity: None, ..parts }).await;
+            info!(missing = %name, "there is no client certificate, and none is needed by --creds");
+            loaded
+        }
+        loaded => loaded,
+    };
+    loaded.map_err(|error| match error {
+        LoadError::Material(source) => Error::Material(source),
+        LoadError::Tls(source) => Error::Tls(source),
+    })
+}
+
 /// How this cluster's Redis is known, where it speaks TLS at all.
 async fn redis_tls(tls: &RedisTls, materials: &Materials) -> Result<Option<ClientTls>, Error> {
     let roots = match tls {
@@ -204,7 +231,7 @@ async fn redis_tls(tls: &RedisTls, materials: &Materials) -> Result<Option<Clien
         RedisTls::Verified(ca) => Some((What::RedisCa, ca)),
         RedisTls::Insecure => None,
     };
-    let parts = ClientParts { identity: None, roots, versions: REDIS_VERSIONS, alpn: &[] };
+    let parts = ClientParts { identity: None, roots, versions: TlsVersions::ALL, alpn: &[] };
     materials.client(parts).await.map(Some).map_err(|error| match error {
         LoadError::Material(source) => Error::RedisMaterial(source),
         LoadError::Tls(source) => Error::RedisTls(source),
@@ -221,6 +248,3 @@ async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpL
 fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
 }
-
-/// All that we know.
-const REDIS_VERSIONS: TlsVersions = TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 };

@@ -52,8 +52,16 @@ pub(crate) struct Principal {
     #[arg(long, env = "ARGOCD_AGENT_REMOTE_PORT", value_name = "PORT", default_value = "443", value_parser = number::<u16>(1..=65535))]
     pub(crate) server_port: u16,
 
-    /// How the agent proves who it is: mtls:any, by its client certificate
-    #[arg(long, env = "ARGOCD_AGENT_CREDS", value_name = "METHOD:CONFIG")]
+    /// How the agent proves who it is
+    ///
+    ///   mtls:any         by its client certificate, as without this flag
+    ///   userpass:<file>  by name and password: the file's first line is
+    ///                    <name>:<password>, read for every connection
+    ///   header:          by nothing: a service mesh says who it is
+    ///
+    /// A client certificate is shown with each of them to a principal that
+    /// asks for one; with the last two there need not be any.
+    #[arg(long, env = "ARGOCD_AGENT_CREDS", value_name = "METHOD:CONFIG", verbatim_doc_comment)]
     pub(crate) creds: Option<String>,
 
     /// How often to ping the principal; 0 means every 10s, which is also the longest
@@ -83,6 +91,10 @@ pub(crate) struct Tls {
     #[arg(long, env = "ARGOCD_AGENT_TLS_INSECURE")]
     pub(crate) insecure_tls: bool,
 
+    /// INSECURE: Connect without TLS, behind a service mesh that sees to it
+    #[arg(long, env = "ARGOCD_AGENT_INSECURE_PLAINTEXT")]
+    pub(crate) insecure_plaintext: bool,
+
     /// Lowest TLS version to use; none means tls1.2, and so does tls1.1
     #[arg(long, env = "ARGOCD_AGENT_TLS_MIN_VERSION", value_name = "VERSION", value_parser = ["tls1.1", "tls1.2", "tls1.3"])]
     pub(crate) tls_min_version: Option<String>,
@@ -109,7 +121,8 @@ pub(crate) struct Tls {
     )]
     pub(crate) root_ca_secret_name: String,
 
-    /// Cipher suites to offer; so far only `list`, which shows them and exits
+    /// Cipher suites to offer, by the names that `list` shows (and exits); without one of TLS 1.3 among them, all of TLS
+    /// 1.3 are offered. None means all
     #[arg(long, env = "ARGOCD_AGENT_TLS_CIPHERSUITES", value_name = "SUITES", value_delimiter = ',')]
     pub(crate) tls_ciphersuites: Vec<String>,
 }
@@ -267,10 +280,6 @@ pub(crate) struct Limits {
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Later {
-    /// INSECURE: Connect without TLS, behind a service mesh
-    #[arg(long, env = "ARGOCD_AGENT_INSECURE_PLAINTEXT")]
-    pub(crate) insecure_plaintext: bool,
-
     /// Connect over WebSocket
     #[arg(long, env = "ARGOCD_AGENT_ENABLE_WEBSOCKET")]
     pub(crate) enable_websocket: bool,

@@ -9,7 +9,7 @@ use common::{
     AgentName,
     auth::Secret,
     config::{
-        FlagError, TlsVersions,
+        CipherSuites, FlagError, TlsVersions,
         values::{given, items},
     },
     redis::{Credentials, Endpoint, Login},
@@ -21,14 +21,17 @@ use rustls::pki_types::ServerName;
 pub use common::redis::Compression;
 
 use crate::args::Args;
+pub use crate::link::Creds;
 
 /// The settings of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Host and port of the principal.
     pub server: (String, u16),
-    /// Who the agent is for the principal, and which principal it trusts.
-    pub tls: AgentTls,
+    /// Who the agent is for the principal, and which principal it trusts; `None` where a service mesh sees to that.
+    pub tls: Option<AgentTls>,
+    /// How the agent proves who it is.
+    pub creds: Creds,
     /// The TLS versions that the agent speaks with the principal.
     pub tls_versions: TlsVersions,
     /// Where Applications are defined.
@@ -71,8 +74,8 @@ pub struct Config {
 /// Where the parts of the agent's TLS are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentTls {
-    /// Its certificate chain and key.
-    pub identity: IdentitySource,
+    /// Its certificate chain and key, if it has any. Where it proves by something else who it is, a Secret may be missing.
+    pub identity: Option<IdentitySource>,
     /// The CA certificates that the principal's certificate is verified with; none where it is not verified, which is for
     /// experiments only.
     pub root_ca: Option<RootsSource>,
@@ -132,6 +135,7 @@ impl TryFrom<Args> for Config {
     fn try_from(args: Args) -> Result<Self, FlagError> {
         refuse_later_work(&args)?;
         let namespace = namespace(&args)?;
+        let creds = creds(&args)?;
         let mut application_namespaces = vec![namespace.clone()];
         for further in items(&args.cluster.allowed_namespaces) {
             if !application_namespaces.contains(&further) {
@@ -140,7 +144,8 @@ impl TryFrom<Args> for Config {
         }
         Ok(Self {
             server: server(&args)?,
-            tls: tls(&args)?,
+            tls: tls(&args, &creds)?,
+            creds,
             mode: args.cluster.agent_mode,
             namespace,
             application_namespaces,
@@ -165,7 +170,8 @@ impl TryFrom<Args> for Config {
             tls_versions: TlsVersions::parse(
                 given(args.tls.tls_min_version.as_ref()),
                 given(args.tls.tls_max_version.as_ref()),
-            )?,
+            )?
+            .with_suites(CipherSuites::parse(&args.tls.tls_ciphersuites)?)?,
         })
     }
 }
@@ -177,8 +183,8 @@ impl Config {
             RedisTls::Verified(ca) => Some(ca),
             RedisTls::Off | RedisTls::Insecure => None,
         };
-        let mut roots = self.tls.root_ca.iter().chain(redis_ca);
-        matches!(self.tls.identity, IdentitySource::Secret(_))
+        let mut roots = self.tls.iter().filter_map(|tls| tls.root_ca.as_ref()).chain(redis_ca);
+        self.tls.as_ref().is_some_and(|tls| matches!(tls.identity, Some(IdentitySource::Secret(_))))
             || roots.any(|roots| matches!(roots, RootsSource::Secret { .. }))
     }
 }
@@ -202,14 +208,10 @@ impl fmt::Display for AgentMode {
     }
 }
 
-/// Refuses what would make the process do something else than it was told to; `--creds` is looked at in [`tls`].
+/// Refuses what would make the process do something else than it was told to.
 fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     let later = &args.later;
-    let switches = [
-        ("insecure-plaintext", later.insecure_plaintext),
-        ("enable-websocket", later.enable_websocket),
-        ("enable-compression", later.enable_compression),
-    ];
+    let switches = [("enable-websocket", later.enable_websocket), ("enable-compression", later.enable_compression)];
     if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
         return Err(FlagError::not_supported(flag, true));
     }
@@ -218,10 +220,6 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     }
     if later.pprof_port != 0 {
         return Err(FlagError::not_supported("pprof-port", later.pprof_port));
-    }
-    let suites = items(&args.tls.tls_ciphersuites);
-    if !suites.is_empty() {
-        return Err(FlagError::not_supported("tls-ciphersuites", suites.join(",")));
     }
     Ok(())
 }
@@ -246,23 +244,38 @@ fn server(args: &Args) -> Result<(String, u16), FlagError> {
     }
 }
 
-fn tls(args: &Args) -> Result<AgentTls, FlagError> {
-    // Upstream does not read what follows `mtls:`, and a missing value means the same here: certificates are all we have.
-    let creds = given(args.principal.creds.as_ref()).unwrap_or("mtls:any");
-    if ["userpass:", "header:"].iter().any(|method| creds.starts_with(method)) {
-        return Err(FlagError::not_supported("creds", creds));
+fn creds(args: &Args) -> Result<Creds, FlagError> {
+    // Upstream does not read what follows `mtls:`, and a missing value means the same here.
+    let text = given(args.principal.creds.as_ref()).unwrap_or("mtls:any");
+    match text.split_once(':') {
+        Some(("mtls", _)) if args.tls.insecure_plaintext => {
+            let allowed = "must be userpass:<file> or header: with --insecure-plaintext: without TLS there are no \
+                           certificates";
+            Err(FlagError::not_allowed("creds", text, allowed))
+        }
+        Some(("mtls", _)) => Ok(Creds::Certificate),
+        Some(("userpass", file)) if !file.trim().is_empty() => Ok(Creds::Password(file.trim().into())),
+        Some(("header", _)) => Ok(Creds::Mesh),
+        _ => Err(FlagError::not_allowed("creds", text, "must be mtls:any, userpass:<file> or header:")),
     }
-    if !creds.starts_with("mtls:") {
-        return Err(FlagError::not_allowed("creds", creds, "must be mtls:any"));
-    }
+}
 
+fn tls(args: &Args, creds: &Creds) -> Result<Option<AgentTls>, FlagError> {
     let tls = &args.tls;
+    if tls.insecure_plaintext {
+        return Ok(None);
+    }
     let pair = "--tls-client-cert and --tls-client-key go together";
     let identity = match (given(tls.tls_client_cert.as_ref()), given(tls.tls_client_key.as_ref())) {
-        (Some(certificate), Some(key)) => IdentitySource::Files { certificate: certificate.into(), key: key.into() },
+        (Some(certificate), Some(key)) => {
+            Some(IdentitySource::Files { certificate: certificate.into(), key: key.into() })
+        }
         (Some(_), None) => return Err(FlagError::missing(&["tls-client-key"], pair)),
         (None, Some(_)) => return Err(FlagError::missing(&["tls-client-cert"], pair)),
-        (None, None) => IdentitySource::Secret(secret("tls-secret-name", &tls.tls_secret_name)?),
+        (None, None) => match given(Some(&tls.tls_secret_name)) {
+            None if *creds != Creds::Certificate => None,
+            name => Some(IdentitySource::Secret(secret("tls-secret-name", name.unwrap_or_default())?)),
+        },
     };
     let root_ca = match given(tls.root_ca_path.as_ref()) {
         _ if tls.insecure_tls => None,
@@ -272,7 +285,7 @@ fn tls(args: &Args) -> Result<AgentTls, FlagError> {
             Some(RootsSource::Secret { name, key: RootsKey::Copy })
         }
     };
-    Ok(AgentTls { identity, root_ca })
+    Ok(Some(AgentTls { identity, root_ca }))
 }
 
 fn secret(flag: &'static str, name: &str) -> Result<SecretName, FlagError> {

@@ -11,19 +11,29 @@ use std::{
 use agent::{
     dispatch::{Dispatch, Executor},
     link::{
-        Link, LinkOptions,
+        Creds, Link, LinkOptions,
         connect::{Connect, ConnectError, Driver, Grpc, http2},
         metrics::LinkMetrics,
     },
 };
 use common::{
-    AgentName, drain,
+    AgentName,
+    auth::PeerIdentity,
+    drain,
     tunnel::{Target, TunnelStream, limits},
 };
 use futures_util::future::BoxFuture;
-use principal::agents::{
-    DialError, Dialer, Directory, Lease, Registry, handshake::Liveliness, metrics::TunnelMetrics, registry::Limits,
-    serve::TunnelServe, service::TunnelService,
+use principal::{
+    agents::{
+        DialError, Dialer, Directory, Lease, Registry,
+        auth::{Authenticator, CertificateRule, Entrance, Shown, Terms},
+        handshake::Liveliness,
+        metrics::TunnelMetrics,
+        registry::Limits,
+        serve::TunnelServe,
+        service::TunnelService,
+    },
+    config::ClientCertificates,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -78,15 +88,22 @@ impl Principal {
         let directory = Arc::new(Directory::new(None));
         let registry = Arc::new(Registry::new(directory, Limits { per_agent: 4096, all: 65_536 }, tunnel.clone()));
         let liveliness = Liveliness { ping_interval: limits::PING_INTERVAL, silence: limits::SILENCE };
-        let service = TunnelService::new(Arc::clone(&registry), liveliness, tunnel, watch.clone());
+        let terms = Terms {
+            principal_namespace: "argocd".into(),
+            certificates: ClientCertificates::Required,
+            matches_common_name: false,
+        };
+        let rule = CertificateRule::parse("").expect("a rule");
+        let known = Authenticator::by_certificates(rule, terms, metrics.sub_registry_with_prefix("authentication"));
+        let service = TunnelService::new(Arc::clone(&registry), Arc::new(known), liveliness, tunnel, watch.clone());
         let serve = TunnelServe::new(service, limits::STREAM_WINDOW);
         Self { registry, metrics: Arc::new(metrics), serve, watch, signal: Some(signal) }
     }
 
     /// Serves `io` as a connection of the agent `name`.
     pub fn accept(&self, io: tokio::io::DuplexStream, name: &str) {
-        let (serve, watch, name) = (self.serve.clone(), self.watch.clone(), parse(name));
-        self.watch.spawn(Span::none(), async move { serve.serve(io, Ok(name), watch).await });
+        let (serve, watch, entrance) = (self.serve.clone(), self.watch.clone(), entrance(&parse(name)));
+        self.watch.spawn(Span::none(), async move { serve.serve(io, entrance, watch).await });
     }
 
     /// Starts an agent called `name` whose pipes go to `executor`.
@@ -96,8 +113,12 @@ impl Principal {
         let cut = Cut::default();
         let duplex =
             Duplex { agent: parse(name), serve: self.serve.clone(), watch: self.watch.clone(), cut: cut.clone() };
-        let options =
-            LinkOptions { mode: "managed".into(), namespace: "argocd".into(), ping_interval: limits::PING_INTERVAL };
+        let options = LinkOptions {
+            mode: "managed".into(),
+            namespace: "argocd".into(),
+            creds: Creds::Certificate,
+            ping_interval: limits::PING_INTERVAL,
+        };
         let (link, mut connected) = Link::new(duplex, options, dispatch, LinkMetrics::default());
         watch.spawn(Span::none(), link.run(watch.clone()));
         connected.wait_for(|connected| *connected).await.expect("the link runs");
@@ -177,7 +198,7 @@ impl Connect for Duplex {
         self.cut.1.fetch_add(1, Ordering::SeqCst);
         let (serve, watch, agent) = (self.serve.clone(), self.watch.clone(), self.agent.clone());
         self.watch.spawn(Span::none(), async move {
-            token.run_until_cancelled(serve.serve(far, Ok(agent), watch)).await;
+            token.run_until_cancelled(serve.serve(far, entrance(&agent), watch)).await;
         });
         Box::pin(http2(near, limits::STREAM_WINDOW))
     }
@@ -187,6 +208,17 @@ impl fmt::Debug for Duplex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Duplex")
     }
+}
+
+/// Of a connection on which a certificate was shown that names `agent`.
+fn entrance(agent: &AgentName) -> Entrance {
+    Entrance::new(Shown::Certificate(Arc::new(PeerIdentity {
+        common_name: Some(agent.to_string()),
+        subject: format!("CN={agent}"),
+        uri_sans: Vec::new(),
+        fingerprint: String::new(),
+        not_after: 0,
+    })))
 }
 
 fn parse(name: &str) -> AgentName {

@@ -10,7 +10,7 @@ use std::{
 
 use agent::{
     Agent,
-    config::{AgentMode, AgentTls, Compression, KubeSource, RedisConfig, RedisTls},
+    config::{AgentMode, AgentTls, Compression, Creds, KubeSource, RedisConfig, RedisTls},
 };
 use common::{
     config::TlsVersions,
@@ -21,7 +21,7 @@ use common::{
 };
 use principal::{
     Principal,
-    agents::auth::CertificateRule,
+    agents::auth::AuthMethod,
     config::{ClientCertificates, JwtKeySource, KubeDoorConfig, ListenAddress, Mapping, ServerTls},
 };
 use tempfile::TempDir;
@@ -71,10 +71,11 @@ impl World {
         let mut config = principal::config::Config {
             // Not just any free port: a restart must find it free again.
             grpc_listen: ListenAddress { host: "127.0.0.1".into(), port: process::port() },
-            grpc_tls: tls.clone(),
+            grpc_tls: Some(tls.clone()),
             tls_versions: TlsVersions::TLS13,
-            auth: CertificateRule::parse("mtls:CN=([^,]+)", "argocd").expect("a rule"),
+            auth: AuthMethod::parse("mtls:CN=([^,]+)").expect("a method"),
             client_certificates: ClientCertificates::Required,
+            client_cert_subject_match: false,
             kube_door: Some(KubeDoorConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, process::port())),
                 tls,
@@ -136,10 +137,11 @@ impl World {
         let (certificate, key) = self.ca.client(name).write(self.folder.path(), &format!("agent-{name}"));
         agent::config::Config {
             server: ("127.0.0.1".into(), self.principal.grpc.port()),
-            tls: AgentTls {
-                identity: IdentitySource::Files { certificate, key },
+            tls: Some(AgentTls {
+                identity: Some(IdentitySource::Files { certificate, key }),
                 root_ca: Some(RootsSource::File(self.ca_path())),
-            },
+            }),
+            creds: Creds::Certificate,
             tls_versions: TlsVersions::TLS13,
             mode: AgentMode::Managed,
             namespace: namespace.into(),

@@ -46,8 +46,28 @@ async fn what_cannot_be_taken_is_told_in_one_line_with_flag_value_and_what_is_al
         ),
         (
             &["principal", "--namespace=a"],
-            &[("ARGOCD_PRINCIPAL_AUTH", "userpass:/f")],
-            "--auth=userpass:/f is not supported yet (set by ARGOCD_PRINCIPAL_AUTH)",
+            &[("ARGOCD_PRINCIPAL_AUTH", "userpass:")],
+            r#"--auth: "userpass:" is not allowed: must hold a file after userpass:, with a line <name>:<bcrypt hash> for each agent (set by ARGOCD_PRINCIPAL_AUTH)"#,
+        ),
+        (
+            &["principal", "--namespace=a", "--auth=header:x-agent:(.+)"],
+            no_env,
+            r#"--auth: "header:x-agent:(.+)" is not allowed: must be another method without --insecure-plaintext: whoever connects could set the header"#,
+        ),
+        (
+            &["principal", "--namespace=a", "--auth=mtls:", "--insecure-plaintext"],
+            no_env,
+            r#"--auth: "mtls:" is not allowed: must be another method with --insecure-plaintext: without TLS there are no certificates"#,
+        ),
+        (
+            &["principal", "--namespace=a", "--auth=userpass:/f", "--insecure-plaintext", "--require-client-certs"],
+            no_env,
+            r#"--require-client-certs: "true" is not allowed: must be false with --insecure-plaintext: without TLS there are no certificates"#,
+        ),
+        (
+            &["agent", "--server-address=a", "--insecure-plaintext"],
+            no_env,
+            r#"--creds: "mtls:any" is not allowed: must be userpass:<file> or header: with --insecure-plaintext: without TLS there are no certificates"#,
         ),
         (&["principal", "--ha-enabled"], no_env, "--ha-enabled=true is not supported yet"),
         (

@@ -6,11 +6,10 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::{
     build_info,
     config::{
-        FlagError,
+        CipherSuites, FlagError,
         command::{environment_source, go_style},
         usage::UsageLine,
     },
-    tls,
 };
 
 use crate::version::VersionArgs;
@@ -112,8 +111,7 @@ fn source(half: &str, flag: &str, words: &[OsString]) -> Option<String> {
 }
 
 fn cipher_suites() -> String {
-    let suites = &tls::provider().cipher_suites;
-    suites.iter().map(|suite| format!("{:?}", suite.suite())).collect::<Vec<_>>().join("\n")
+    CipherSuites::names().join("\n")
 }
 
 /// The program's name, whatever its file is called.

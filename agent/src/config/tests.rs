@@ -1,8 +1,5 @@
 use clap::{ArgAction, Args as _, Command};
-use common::{
-    config::{TlsVersion, command::go_style},
-    tls::InvalidSecretName,
-};
+use common::{config::command::go_style, tls::InvalidSecretName};
 
 use super::*;
 use crate::args::{Later, NoEffect};
@@ -73,11 +70,15 @@ fn the_defaults_are_those_of_the_design() {
         with(&[]).unwrap(),
         Config {
             server: ("principal.example.com".into(), 443),
-            tls: AgentTls {
-                identity: IdentitySource::Files { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into() },
+            tls: Some(AgentTls {
+                identity: Some(IdentitySource::Files {
+                    certificate: "/tls/tls.crt".into(),
+                    key: "/tls/tls.key".into(),
+                }),
                 root_ca: Some(RootsSource::File("/tls/ca.crt".into())),
-            },
-            tls_versions: TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls13 },
+            }),
+            creds: Creds::Certificate,
+            tls_versions: TlsVersions::ALL,
             mode: AgentMode::Autonomous,
             namespace: "argocd".into(),
             application_namespaces: vec!["argocd".into()],
@@ -107,12 +108,12 @@ fn the_defaults_are_those_of_the_design() {
 }
 
 #[test]
-fn the_shipped_parameters_start_it_once_mtls_is_given() {
-    assert_eq!(line(&SHIPPED), "--creds=userpass:/app/config/creds/userpass.creds is not supported yet");
-    let mtls = [&SHIPPED[..], &["--creds=mtls:any"]].concat();
-    let config = config(&mtls).unwrap();
-    assert_eq!(config.tls.identity, IdentitySource::Secret(secret_name("argocd-agent-client-tls")));
-    assert_eq!(config.tls.root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
+fn the_shipped_parameters_start_it() {
+    let config = config(&SHIPPED).unwrap();
+    assert_eq!(config.creds, Creds::Password("/app/config/creds/userpass.creds".into()));
+    let tls = config.tls.as_ref().unwrap();
+    assert_eq!(tls.identity, Some(IdentitySource::Secret(secret_name("argocd-agent-client-tls"))));
+    assert_eq!(tls.root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
     assert!(config.loads_secrets());
     assert_eq!(config.redis.credentials, given_login(None, "secret"));
     assert_eq!(config.redis.tls, RedisTls::Off);
@@ -236,7 +237,7 @@ fn pings_stay_often_enough_to_tell_a_quiet_peer_from_a_dead_one() {
 #[test]
 fn without_verification_no_ca_is_needed() {
     let config = config(&["--server-address=::1", "--insecure-tls", LEAST[1], LEAST[2]]).unwrap();
-    assert_eq!(config.tls.root_ca, None);
+    assert_eq!(config.tls.unwrap().root_ca, None);
 }
 
 #[test]
@@ -268,9 +269,12 @@ fn what_is_missing_or_not_allowed_is_named_in_one_line() {
     assert_eq!(line(&without("-cert")), format!("--tls-client-cert is not given: {pair}"));
     for (flag, expected) in [
         ("--namespace=", r#"--namespace: "" is not allowed: must be a DNS-1123 label"#),
-        ("--creds=mtls", r#"--creds: "mtls" is not allowed: must be mtls:any"#),
-        ("--creds=header:", "--creds=header: is not supported yet"),
-        ("--tls-ciphersuites=A", "--tls-ciphersuites=A is not supported yet"),
+        ("--creds=mtls", r#"--creds: "mtls" is not allowed: must be mtls:any, userpass:<file> or header:"#),
+        ("--creds=userpass:", r#"--creds: "userpass:" is not allowed: must be mtls:any, userpass:<file> or header:"#),
+        (
+            "--insecure-plaintext",
+            r#"--creds: "mtls:any" is not allowed: must be userpass:<file> or header: with --insecure-plaintext: without TLS there are no certificates"#,
+        ),
     ] {
         assert_eq!(line_with(&[flag]), expected);
     }
@@ -316,16 +320,40 @@ fn what_has_no_path_comes_from_a_secret() {
     };
     assert!(!with(&[]).unwrap().loads_secrets());
     let ca = config(&without(&["--root-ca-path"])).unwrap();
-    assert_eq!(ca.tls.root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
+    assert_eq!(ca.tls.unwrap().root_ca, Some(in_secret("argocd-agent-ca", RootsKey::Copy)));
     let both = [&without(&["--tls-client"])[..], &["--tls-secret-name= mine "]].concat();
-    assert_eq!(config(&both).unwrap().tls.identity, IdentitySource::Secret(secret_name("mine")));
-    assert_eq!(with(&["--insecure-tls", "--root-ca-path="]).unwrap().tls.root_ca, None);
+    assert_eq!(config(&both).unwrap().tls.unwrap().identity, Some(IdentitySource::Secret(secret_name("mine"))));
+    assert_eq!(with(&["--insecure-tls", "--root-ca-path="]).unwrap().tls.unwrap().root_ca, None);
     let redis = |flags: &[&str]| with(&[&["--redis-tls-enabled"], flags].concat()).unwrap().redis.tls;
     assert_eq!(redis(&[]), RedisTls::Verified(in_secret("argocd-redis-tls", RootsKey::Beside)));
     let path_wins = redis(&["--redis-tls-ca-path=/ca", "--redis-tls-ca-secret-name=other"]);
     assert_eq!(path_wins, RedisTls::Verified(RootsSource::File("/ca".into())));
     let no_name = [&without(&["--tls-client"])[..], &["--tls-secret-name="]].concat();
     assert_eq!(line(&no_name), format!(r#"--tls-secret-name: "" is not allowed: {InvalidSecretName}"#));
+}
+
+#[test]
+fn whoever_proves_by_something_else_who_it_is_needs_no_certificate_and_shows_one_that_is_given() {
+    let without: Vec<&str> = LEAST.into_iter().filter(|flag| !flag.contains("--tls-client")).collect();
+    for (creds, expected) in [("userpass: /f:1 ", Creds::Password("/f:1".into())), ("header:", Creds::Mesh)] {
+        let creds = &*format!("--creds={creds}");
+        let none = config(&[&without[..], &[creds, "--tls-secret-name="]].concat()).unwrap();
+        assert_eq!((none.tls.unwrap().identity, none.creds), (None, expected.clone()));
+        assert!(matches!(with(&[creds]).unwrap().tls.unwrap().identity, Some(IdentitySource::Files { .. })));
+        let plain = with(&[creds, "--insecure-plaintext"]).unwrap();
+        assert_eq!((plain.tls, plain.creds), (None, expected));
+    }
+}
+
+#[test]
+fn cipher_suites_are_chosen_by_their_names() {
+    let suites = |flags: &[&str]| with(flags).unwrap().tls_versions.provider().cipher_suites.len();
+    assert_eq!(suites(&["--tls-ciphersuites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384"]), 2);
+    assert!(line_with(&["--tls-ciphersuites=A"]).starts_with(
+        r#"--tls-ciphersuites: "A" is not allowed: must be one of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, "#
+    ));
+    let none = line_with(&["--tls-ciphersuites=TLS_AES_128_GCM_SHA256", "--tls-max-version=tls1.2"]);
+    assert!(none.ends_with("must hold one of TLS 1.2, which is --tls-max-version"), "{none}");
 }
 
 fn secret_name(name: &str) -> SecretName {

@@ -39,10 +39,15 @@ pub struct Connector {
     host: String,
     port: u16,
     name: ServerName<'static>,
-    tls: ClientTls,
+    /// None where a service mesh sees to that.
+    tls: Option<Tls>,
+    stream_window: u32,
+}
+
+struct Tls {
+    current: ClientTls,
     /// What the last connection had.
     used: ArcSwap<ClientConfig>,
-    stream_window: u32,
 }
 
 /// An HTTP/2 connection to the principal, as tonic wants it. Cheap to clone.
@@ -78,14 +83,14 @@ pub enum ConnectError {
 // === impl Connector ===
 
 impl Connector {
-    /// A connector to `host:port`; `stream_window` is the HTTP/2 window of each pipe.
+    /// A connector to `host:port`, without TLS unless there is one; `stream_window` is the HTTP/2 window of each pipe.
     ///
     /// # Errors
     /// When `host` can be no name of a certificate.
-    pub fn new(host: String, port: u16, tls: ClientTls, stream_window: u32) -> Result<Self, ConnectError> {
+    pub fn new(host: String, port: u16, tls: Option<ClientTls>, stream_window: u32) -> Result<Self, ConnectError> {
         let name = ServerName::try_from(host.clone()).map_err(|_invalid| ConnectError::Name(host.clone()))?;
-        let used = ArcSwap::new(tls.current());
-        Ok(Self { host, port, name, tls, used, stream_window })
+        let tls = tls.map(|current| Tls { used: ArcSwap::new(current.current()), current });
+        Ok(Self { host, port, name, tls, stream_window })
     }
 
     async fn dial(&self) -> Result<(Grpc, Driver), ConnectError> {
@@ -94,8 +99,9 @@ impl Connector {
         let tcp = tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting" })?;
         let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
         let tcp = tcp.map_err(|error| ConnectError::Tcp(self.host.clone(), self.port, error))?;
-        let config = self.tls.current();
-        self.used.store(Arc::clone(&config));
+        let Some(Tls { current, used }) = &self.tls else { return http2(tcp, self.stream_window).await };
+        let config = current.current();
+        used.store(Arc::clone(&config));
         let tls = timeout(HANDSHAKE, TlsConnector::from(config).connect(self.name.clone(), tcp)).await;
         let tls = tls.map_err(|_elapsed| ConnectError::Timeout { step: "the TLS handshake" })?;
         let tls = tls.map_err(|error| ConnectError::Tls(self.host.clone(), error))?;
@@ -110,8 +116,10 @@ impl Connect for Connector {
 
     fn outdated(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let used = self.used.load_full();
-            self.tls.other_than(&used).await;
+            match &self.tls {
+                Some(Tls { current, used }) => current.other_than(&used.load_full()).await,
+                None => std::future::pending().await,
+            }
         })
     }
 }

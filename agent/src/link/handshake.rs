@@ -11,7 +11,10 @@ use common::{
 };
 use futures_util::StreamExt;
 use tokio::{sync::mpsc, time::timeout};
-use tonic::{Request, Status, Streaming};
+use tonic::{
+    Request, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+};
 
 use super::connect::Grpc;
 
@@ -49,8 +52,12 @@ pub(super) enum AttachError {
     Version(u32),
 }
 
-/// Attaches over a connection that exists.
-pub(super) async fn attach(grpc: Grpc, introduction: &Introduction) -> Result<Attached, AttachError> {
+/// Attaches over a connection that exists, with `authorization` for proof if there is one.
+pub(super) async fn attach(
+    grpc: Grpc,
+    introduction: &Introduction,
+    authorization: Option<MetadataValue<Ascii>>,
+) -> Result<Attached, AttachError> {
     // tonic wants an origin; what counts is the connection that exists.
     let origin = http::Uri::from_static("http://principal");
     let mut client = TunnelClient::with_origin(grpc, origin).max_decoding_message_size(MESSAGE);
@@ -69,7 +76,11 @@ pub(super) async fn attach(grpc: Grpc, introduction: &Introduction) -> Result<At
         return Err(AttachError::Ended);
     }
     let shake = async {
-        let response = client.attach(Request::new(wire(said))).await.map_err(AttachError::Refused)?;
+        let mut request = Request::new(wire(said));
+        if let Some(authorization) = authorization {
+            request.metadata_mut().insert("authorization", authorization);
+        }
+        let response = client.attach(request).await.map_err(AttachError::Refused)?;
         let mut events = response.into_inner();
         let first = events.next().await.ok_or(AttachError::Ended)?.map_err(AttachError::Refused)?;
         let PrincipalEvent::Welcome(welcome) = PrincipalEvent::try_from(first).map_err(AttachError::Invalid)? else {

@@ -2,10 +2,12 @@
 
 pub mod backoff;
 pub mod connect;
+pub mod creds;
 mod handshake;
 pub mod metrics;
 mod pipe;
 mod run;
 mod session;
 
+pub use creds::Creds;
 pub use run::{Link, LinkOptions};

@@ -12,6 +12,7 @@ use tracing::{info, info_span, warn};
 use super::{
     backoff::Backoff,
     connect::Connect,
+    creds::Creds,
     handshake::{self, Introduction},
     metrics::LinkMetrics,
     session::{Left, Session},
@@ -26,19 +27,22 @@ type WhenLeft = oneshot::Receiver<Left>;
 pub struct Link {
     connector: Box<dyn Connect>,
     introduction: Introduction,
+    creds: Creds,
     ping_interval: Duration,
     dispatch: Dispatch,
     metrics: LinkMetrics,
     connected: watch::Sender<bool>,
 }
 
-/// What the agent tells the principal about itself.
+/// What the agent tells the principal about itself, and how it proves that.
 #[derive(Debug, Clone)]
 pub struct LinkOptions {
     /// `managed` or `autonomous`.
     pub mode: String,
     /// The namespace of Argo CD in the workload cluster.
     pub namespace: String,
+    /// How it proves who it is.
+    pub creds: Creds,
     /// How often to ping, where the principal does not want it more often.
     pub ping_interval: Duration,
 }
@@ -55,10 +59,10 @@ impl Link {
         metrics: LinkMetrics,
     ) -> (Self, watch::Receiver<bool>) {
         let (connected, is_connected) = watch::channel(false);
-        let LinkOptions { mode, namespace, ping_interval } = options;
+        let LinkOptions { mode, namespace, creds, ping_interval } = options;
         let introduction = Introduction { mode, namespace, targets: dispatch.targets() };
         (
-            Self { connector: Box::new(connector), introduction, ping_interval, dispatch, metrics, connected },
+            Self { connector: Box::new(connector), introduction, creds, ping_interval, dispatch, metrics, connected },
             is_connected,
         )
     }
@@ -152,9 +156,10 @@ impl Link {
     /// One attempt; the session then runs in a task of its own.
     async fn attach(&self, drain: &drain::Watch) -> Result<WhenLeft, String> {
         self.metrics.attempts.inc();
+        let authorization = self.creds.authorization().await.map_err(|error| Report(&error).to_string())?;
         let (grpc, mut driver) = self.connector.connect().await.map_err(|error| Report(&error).to_string())?;
         let mut attached = tokio::select! {
-            attached = handshake::attach(grpc, &self.introduction) => {
+            attached = handshake::attach(grpc, &self.introduction, authorization) => {
                 attached.map_err(|error| Report(&error).to_string())?
             }
             ended = &mut driver => return Err(match ended {

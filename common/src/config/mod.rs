@@ -4,6 +4,7 @@
 //! The flags themselves are in `principal::args` and `agent::args`: the same flag has another environment variable on
 //! each side.
 
+pub mod cipher_suites;
 pub mod command;
 pub mod error;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod tls_versions;
 pub mod usage;
 pub mod values;
 
+pub use cipher_suites::CipherSuites;
 pub use error::FlagError;
 pub use log::{LogConfig, LogFormat};
 pub use tls_versions::{TlsVersion, TlsVersions};

@@ -1,9 +1,12 @@
-//! The TLS versions that an end offers, from `--tls-min-version` and `--tls-max-version`.
+//! The TLS versions that an end offers, from `--tls-min-version` and `--tls-max-version`, and the cipher suites for them.
 
-use rustls::SupportedProtocolVersion;
+use std::sync::Arc;
+
+use rustls::{SupportedProtocolVersion, crypto::CryptoProvider};
 use tracing::warn;
 
-use super::FlagError;
+use super::{CipherSuites, FlagError, cipher_suites::FLAG};
+use crate::tls::provider;
 
 /// A range of versions; never empty when it was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub struct TlsVersions {
     pub min: TlsVersion,
     /// The highest that is offered.
     pub max: TlsVersion,
+    /// The cipher suites that are offered.
+    pub suites: CipherSuites,
 }
 
 /// A version of TLS that is still safe to use.
@@ -27,7 +32,10 @@ pub enum TlsVersion {
 
 impl TlsVersions {
     /// TLS 1.3 alone: what a principal offers unless told otherwise.
-    pub const TLS13: Self = Self { min: TlsVersion::Tls13, max: TlsVersion::Tls13 };
+    pub const TLS13: Self = Self { min: TlsVersion::Tls13, max: TlsVersion::Tls13, suites: CipherSuites::ALL };
+
+    /// All that we know.
+    pub const ALL: Self = Self { min: TlsVersion::Tls12, max: TlsVersion::Tls13, suites: CipherSuites::ALL };
 
     /// Reads the values of both flags; a missing minimum is TLS 1.2 and a missing maximum is TLS 1.3, as in Go.
     ///
@@ -53,7 +61,30 @@ impl TlsVersions {
             let allowed = format!("must be at most --{MAX}, which is {}", max.unwrap_or_default());
             return Err(FlagError::not_allowed(MIN, min.unwrap_or_default(), allowed));
         }
-        Ok(Self { min: lowest, max: highest })
+        Ok(Self { min: lowest, max: highest, suites: CipherSuites::ALL })
+    }
+
+    /// The same versions with these cipher suites.
+    ///
+    /// # Errors
+    /// When none of the suites is for any of the versions.
+    pub fn with_suites(self, suites: CipherSuites) -> Result<Self, FlagError> {
+        if self.max == TlsVersion::Tls12 && !suites.has_tls12() {
+            let names: Vec<_> = suites.chosen().map(|suite| format!("{:?}", suite.suite())).collect();
+            let allowed = format!("must hold one of TLS 1.2, which is --{MAX}");
+            return Err(FlagError::not_allowed(FLAG, names.join(","), allowed));
+        }
+        Ok(Self { suites, ..self })
+    }
+
+    /// Our crypto provider with these cipher suites.
+    #[must_use]
+    pub fn provider(self) -> Arc<CryptoProvider> {
+        if self.suites == CipherSuites::ALL {
+            return provider();
+        }
+        let cipher_suites = self.suites.chosen().collect();
+        Arc::new(CryptoProvider { cipher_suites, ..(*provider()).clone() })
     }
 
     /// The versions as rustls takes them; empty, which rustls refuses, when the minimum is above the maximum.
@@ -107,6 +138,16 @@ mod tests {
             TlsVersions::parse(None, Some("tls1.1")).unwrap_err().to_string(),
             r#"--tls-max-version: "tls1.1" is not allowed: must be one of tls1.2, tls1.3"#
         );
+    }
+
+    #[test]
+    fn suites_that_no_version_has_are_refused() {
+        let only13 = CipherSuites::parse(&["TLS_AES_128_GCM_SHA256".to_owned()]).unwrap();
+        let only12 = TlsVersions::parse(None, Some("tls1.2")).unwrap();
+        let error = only12.with_suites(only13).unwrap_err().to_string();
+        assert!(error.ends_with("must hold one of TLS 1.2, which is --tls-max-version"), "{error}");
+        assert_eq!(TlsVersions::TLS13.with_suites(only13).unwrap().provider().cipher_suites.len(), 1);
+        assert_eq!(only12.provider().cipher_suites.len(), CipherSuites::names().len());
     }
 
     #[test]

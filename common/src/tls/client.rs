@@ -34,7 +34,7 @@ pub fn client_config(
     versions: TlsVersions,
     alpn: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(versions.provider())
         .with_protocol_versions(versions.protocols())
         .map_err(TlsError::Versions)?;
     let builder = match verification {

@@ -43,6 +43,9 @@ pub enum MaterialError {
         /// What a reader can look for; the bytes themselves may be a key and are not repeated.
         problem: &'static str,
     },
+    /// None can be made.
+    #[error("no certificate can be made")]
+    Generate(#[source] rcgen::Error),
     /// It holds no certificate.
     #[error("no certificate in {name}")]
     NoCertificate {
@@ -127,6 +130,7 @@ impl MaterialError {
         match self {
             Self::Read { .. } => "put the file there and let the process read it",
             Self::Secret { source, .. } => source.cure(),
+            Self::Generate(_) => "give one by files or a Secret",
             Self::TooLarge { .. } | Self::Pem { .. } => "write PEM text there, whole",
             Self::NoCertificate { .. } => "write the certificate there as PEM, the leaf first and its chain behind it",
             Self::BadCertificate { .. } => "write X.509 certificates there",

@@ -7,15 +7,26 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::{debug, warn};
+
+use super::{MaterialError, Pem};
+
+/// Files that are read together, and again when one of them may have changed.
+#[derive(Debug)]
+pub struct FollowedFiles {
+    paths: Vec<PathBuf>,
+    folders: Arc<Folders>,
+    changed: watch::Receiver<()>,
+}
 
 /// Watches folders.
 #[derive(Debug)]
@@ -23,6 +34,53 @@ pub(super) struct Folders {
     /// A std mutex: held for a system call, never across an await. None where there can be no watcher.
     watcher: Mutex<Option<RecommendedWatcher>>,
     changed: watch::Receiver<()>,
+}
+
+// === impl FollowedFiles ===
+
+impl FollowedFiles {
+    /// Follows these files by themselves.
+    #[must_use]
+    pub fn new(paths: Vec<PathBuf>) -> Self {
+        Self::among(paths, Arc::new(Folders::new()))
+    }
+
+    pub(super) fn among(paths: Vec<PathBuf>, folders: Arc<Folders>) -> Self {
+        let changed = folders.changed();
+        Self { paths, folders, changed }
+    }
+
+    /// Reads all of them, in their order. What changes from here on is told by [`changed`](Self::changed).
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or is larger than a Secret can be.
+    pub async fn read(&mut self) -> Result<Vec<Pem>, MaterialError> {
+        self.changed.borrow_and_update();
+        let (paths, folders) = (self.paths.clone(), Arc::clone(&self.folders));
+        // All of it may wait for a file system that hangs.
+        let read = move || {
+            folders.watch(&paths);
+            paths.iter().map(|path| Pem::read(path)).collect()
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(read) => read,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when there may be news, soon after the last of them. Where nobody can tell it never does: look once a
+    /// minute as well.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was not waited for to its end is found by whoever looks once a minute.
+    pub async fn changed(&mut self) {
+        match self.changed.changed().await {
+            Ok(()) => sleep(SETTLE).await,
+            Err(_nobody_watches) => std::future::pending().await,
+        }
+    }
 }
 
 // === impl Folders ===
@@ -78,3 +136,6 @@ fn folder(file: &Path) -> &Path {
         _ => Path::new("."),
     }
 }
+
+/// Certificate and key are often two files, written one after the other.
+pub(super) const SETTLE: Duration = Duration::from_millis(300);

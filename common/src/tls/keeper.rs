@@ -14,7 +14,9 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    Identity, MaterialError, Pem, Roots, Validity, What, files::Folders, metrics::MaterialMetrics,
+    Identity, MaterialError, Pem, Roots, Validity, What,
+    files::{Folders, FollowedFiles},
+    metrics::MaterialMetrics,
     secrets::FollowedSecret,
 };
 use crate::Report;
@@ -31,7 +33,7 @@ pub(super) trait Material: Clone + Send + Sync + 'static {
 /// Where the texts come from.
 #[derive(Debug)]
 pub(super) enum Feed {
-    Files { paths: Vec<PathBuf>, folders: Arc<Folders>, changed: watch::Receiver<()> },
+    Files(FollowedFiles),
     Secret(FollowedSecret),
 }
 
@@ -57,28 +59,12 @@ type Digest = [u8; 32];
 
 impl Feed {
     pub(super) fn files(paths: Vec<PathBuf>, folders: Arc<Folders>) -> Self {
-        let changed = folders.changed();
-        Self::Files { paths, folders, changed }
+        Self::Files(FollowedFiles::among(paths, folders))
     }
 
     async fn read(&mut self) -> Result<Vec<Pem>, MaterialError> {
         match self {
-            Self::Files { paths, folders, changed } => {
-                // What changes from here on is told again.
-                changed.borrow_and_update();
-                let (paths, folders) = (paths.clone(), Arc::clone(folders));
-                // All of it may wait for a file system that hangs.
-                let read = move || {
-                    folders.watch(&paths);
-                    paths.iter().map(|path| Pem::read(path)).collect()
-                };
-                match tokio::task::spawn_blocking(read).await {
-                    Ok(read) => read,
-                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    // The runtime ends.
-                    Err(_) => std::future::pending().await,
-                }
-            }
+            Self::Files(files) => files.read().await,
             Self::Secret(secret) => secret.read(),
         }
     }
@@ -86,10 +72,7 @@ impl Feed {
     /// Resolves when there may be news, soon after the last of them.
     async fn changed(&mut self) {
         match self {
-            Self::Files { changed, .. } => match changed.changed().await {
-                Ok(()) => sleep(SETTLE).await,
-                Err(_nobody_watches) => std::future::pending().await,
-            },
+            Self::Files(files) => files.changed().await,
             Self::Secret(secret) => secret.changed().await,
         }
     }
@@ -224,9 +207,6 @@ fn digest_of(texts: &[Pem]) -> Digest {
     all.as_ref().try_into().unwrap_or_default()
 }
 
-/// Certificate and key are often two files, written one after the other.
-const SETTLE: Duration = Duration::from_millis(300);
-
 /// Where a change was not told. Also the longest that a certificate is ignored whose time has come.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -242,7 +222,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::tls::{metrics::TlsMetrics, tests::Authority};
+    use crate::tls::{files::SETTLE, metrics::TlsMetrics, tests::Authority};
 
     #[tokio::test(start_paused = true)]
     async fn where_nobody_tells_of_changes_they_are_found_within_a_minute_and_told_once() {

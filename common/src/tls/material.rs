@@ -61,6 +61,12 @@ impl Pem {
         }
     }
 
+    /// The text, whatever it is.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
         let certificates = found.map_err(|error| self.broken(&error))?;
@@ -134,6 +140,17 @@ impl Identity {
         }
     }
 
+    /// Makes a certificate that signs itself, and its key.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn generate() -> Result<Self, MaterialError> {
+        let made = rcgen::generate_simple_self_signed(GENERATED_NAMES.map(str::to_owned));
+        let made = made.map_err(MaterialError::Generate)?;
+        let key = Pem::new("the generated key", made.signing_key.serialize_pem());
+        Self::from_pem(&Pem::new("the generated certificate", made.cert.pem()), &key)
+    }
+
     /// The certificate chain, leaf first; never empty.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
@@ -194,6 +211,9 @@ impl Roots {
         self.validity
     }
 }
+
+/// Of the one that is made. Nobody verifies it, so they only tell readers what they look at.
+const GENERATED_NAMES: [&str; 2] = ["argocd-agent-principal", "localhost"];
 
 /// As much as a Secret holds; a bundle of all public authorities is a quarter of it.
 const LARGEST: u64 = 1 << 20;

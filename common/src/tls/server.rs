@@ -33,7 +33,7 @@ pub fn server_config(
     versions: TlsVersions,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(versions.provider())
         .with_protocol_versions(versions.protocols())
         .map_err(TlsError::Versions)?;
     let verifier = |roots: &Roots| WebPkiClientVerifier::builder_with_provider(roots.store(), provider());

@@ -14,6 +14,8 @@ pub enum IdentitySource {
     },
     /// Under the keys `tls.crt` and `tls.key` of a Secret.
     Secret(SecretName),
+    /// Nowhere: they are made, and end with the process. Nobody can know them before; for experiments only.
+    Generated,
 }
 
 /// Where the certificates of authorities are. During a roll-over the old and the new one stand side by side.

@@ -30,7 +30,7 @@ pub(super) struct RefusedLabels {
 /// Why a call of an agent was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum RefusedCall {
-    /// The certificate names no agent.
+    /// It is no agent's; why is counted where that is found out.
     Unauthenticated,
     /// The first event is no Hello that makes sense, or none came.
     Hello,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use common::{
-    AgentName, Report, drain,
+    Report, drain,
     proto::tunnel_server::TunnelServer,
     tunnel::limits::{CONCURRENT_STREAMS, CONNECTION_WINDOW, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS},
 };
@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
-use super::service::{Peer, TunnelService};
+use super::{
+    auth::Entrance,
+    service::{Peer, TunnelService},
+};
 
 /// Serves the tunnel's connections.
 #[derive(Debug, Clone)]
@@ -41,13 +44,13 @@ impl TunnelServe {
         Self { http2: Arc::new(http2), service: TunnelServer::new(service).max_decoding_message_size(MESSAGE) }
     }
 
-    /// Serves one connection of `agent` (or of a peer that is none, for the reason given) until it ends.
-    pub async fn serve<I>(&self, io: I, agent: Result<AgentName, String>, drain: drain::Watch)
+    /// Serves one connection until it ends.
+    pub async fn serve<I>(&self, io: I, entrance: Entrance, drain: drain::Watch)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (used, kill) = (CancellationToken::new(), CancellationToken::new());
-        let peer = Peer { agent, used: used.clone(), kill: kill.clone() };
+        let peer = Peer::new(entrance, used.clone(), kill.clone());
         let grpc = self.service.clone();
         let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());

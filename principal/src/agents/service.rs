@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -24,6 +27,7 @@ use tracing::{debug, info, info_span, warn};
 
 use super::{
     Registry,
+    auth::{Authenticator, Entrance, Grant, Unknown},
     handshake::{self, Liveliness},
     metrics::{RefusedCall, TunnelMetrics},
     session::{Events, Session},
@@ -33,6 +37,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct TunnelService {
     registry: Arc<Registry>,
+    authenticator: Arc<Authenticator>,
     liveliness: Liveliness,
     metrics: TunnelMetrics,
     drain: drain::Watch,
@@ -41,12 +46,14 @@ pub struct TunnelService {
 /// Who is at the other end of a connection; in the extensions of each of its requests.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
-    /// The agent that the certificate names, or why it names none.
-    pub(super) agent: Result<AgentName, String>,
+    /// What it has shown, and which agent it turned out to be.
+    entrance: Arc<Entrance>,
     /// Says that the connection is in use.
-    pub(super) used: CancellationToken,
+    used: CancellationToken,
     /// Ends the whole connection.
-    pub(super) kill: CancellationToken,
+    kill: CancellationToken,
+    /// Sessions whose control stream is one of the connection's. A service mesh may carry those of several agents.
+    sessions: Arc<AtomicUsize>,
 }
 
 /// What the principal says on a control stream: the Welcome, then cancels before anything else.
@@ -64,23 +71,20 @@ type PipeStream = stream::Map<Outgoing, fn(proto::Chunk) -> Result<proto::Chunk,
 impl TunnelService {
     /// A service that attaches agents to `registry`.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, liveliness: Liveliness, metrics: TunnelMetrics, drain: drain::Watch) -> Self {
-        Self { registry, liveliness, metrics, drain }
+    pub fn new(
+        registry: Arc<Registry>,
+        authenticator: Arc<Authenticator>,
+        liveliness: Liveliness,
+        metrics: TunnelMetrics,
+        drain: drain::Watch,
+    ) -> Self {
+        Self { registry, authenticator, liveliness, metrics, drain }
     }
 
-    fn peer<T>(&self, request: &Request<T>) -> Result<(AgentName, CancellationToken), Status> {
-        let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("connection without a peer"))?;
-        match &peer.agent {
-            Ok(agent) => {
-                peer.used.cancel();
-                Ok((agent.clone(), peer.kill.clone()))
-            }
-            Err(why) => {
-                self.metrics.refuse(RefusedCall::Unauthenticated);
-                info!(reason = %why, "agent refused");
-                Err(Status::unauthenticated("authentication failed"))
-            }
-        }
+    fn refused(&self, unknown: &Unknown) -> Status {
+        self.metrics.refuse(RefusedCall::Unauthenticated);
+        info!(reason = unknown.text(), "agent refused");
+        unknown.status()
     }
 
     fn session_of(&self, agent: &AgentName, id: SessionId) -> Result<Arc<Session>, Status> {
@@ -92,11 +96,18 @@ impl TunnelService {
     }
 
     /// Runs a session until it ends, whoever ends it.
-    async fn drive(self, session: Arc<Session>, mut events: Streaming<proto::AgentEvent>, kill: CancellationToken) {
+    async fn drive(
+        self,
+        session: Arc<Session>,
+        mut events: Streaming<proto::AgentEvent>,
+        mut grant: Grant,
+        peer: Peer,
+    ) {
         let Liveliness { ping_interval, silence } = self.liveliness;
         let mut liveness = Liveness::new(ping_interval, silence, Instant::now());
         let mut finishing = false;
         let mut leaving = false;
+        let mut kill = false;
         let why = loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -116,7 +127,7 @@ impl TunnelService {
                     let now = Instant::now();
                     if liveness.is_dead(now) {
                         // Whatever else runs on that connection waits for a peer that is gone.
-                        kill.cancel();
+                        kill = true;
                         break format!("silent for {} s", silence.as_secs());
                     }
                     if let Some(nonce) = liveness.ping_due(now) {
@@ -129,12 +140,17 @@ impl TunnelService {
                     session.say(PrincipalEvent::GoAway(GoAwayReason::Draining));
                 }
                 () = session.idle(), if finishing => {
-                    kill.cancel();
+                    kill = true;
                     break "draining".to_owned();
+                }
+                () = grant.withdrawn() => {
+                    kill = true;
+                    break "the login is not valid any more".to_owned();
                 }
             }
         };
         self.registry.detach(&session);
+        peer.leave(kill);
         info!(reason = %why, "agent detached");
     }
 
@@ -170,10 +186,13 @@ impl Tunnel for TunnelService {
     type PipeStream = PipeStream;
 
     async fn attach(&self, request: Request<Streaming<proto::AgentEvent>>) -> Result<Response<ControlStream>, Status> {
-        let (agent, kill) = self.peer(&request)?;
         if self.drain.is_draining() {
             return Err(Status::unavailable("the principal is draining"));
         }
+        let peer = Peer::of(&request)?.clone();
+        let known = self.authenticator.attach(&peer.entrance, request.metadata().as_ref()).await;
+        let (agent, grant) = known.map_err(|unknown| self.refused(&unknown))?;
+        peer.used.cancel();
         let mut events = request.into_inner();
         let (hello, version) = handshake::hello(&mut events).await.map_err(|error| {
             self.metrics.refuse(error.reason());
@@ -191,12 +210,16 @@ impl Tunnel for TunnelService {
             events: outgoing,
             ended: Box::pin(session.ended().clone().cancelled_owned()),
         };
-        self.drain.spawn(span, self.clone().drive(session, events, kill));
+        peer.sessions.fetch_add(1, Ordering::Relaxed);
+        self.drain.spawn(span, self.clone().drive(session, events, grant, peer));
         Ok(Response::new(control))
     }
 
     async fn pipe(&self, request: Request<Streaming<proto::Chunk>>) -> Result<Response<PipeStream>, Status> {
-        let (agent, _) = self.peer(&request)?;
+        let peer = Peer::of(&request)?;
+        let known = self.authenticator.pipe(&peer.entrance, request.metadata().as_ref());
+        let agent = known.map_err(|unknown| self.refused(&unknown))?;
+        peer.used.cancel();
         let session = self.session_of(&agent, metadata(&request, SESSION_HEADER)?)?;
         let pipe: PipeId = metadata(&request, PIPE_HEADER)?;
         let outgoing = session.attach(pipe, request.into_inner()).map_err(|_unknown| {
@@ -205,6 +228,25 @@ impl Tunnel for TunnelService {
             Status::not_found("no such pipe of this session")
         })?;
         Ok(Response::new(outgoing.map(Ok as fn(_) -> _)))
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    pub(super) fn new(entrance: Entrance, used: CancellationToken, kill: CancellationToken) -> Self {
+        Self { entrance: Arc::new(entrance), used, kill, sessions: Arc::default() }
+    }
+
+    fn of<T>(request: &Request<T>) -> Result<&Self, Status> {
+        request.extensions().get::<Self>().ok_or_else(|| Status::internal("connection without a peer"))
+    }
+
+    /// A session has ended; `kill` ends the connection, too, unless it carries another one.
+    fn leave(&self, kill: bool) {
+        if self.sessions.fetch_sub(1, Ordering::Relaxed) == 1 && kill {
+            self.kill.cancel();
+        }
     }
 }
 

@@ -72,22 +72,38 @@ pub(crate) struct Listener {
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Identity {
-    /// How an agent's certificate names it: `mtls:[subject:|uri:]<regex>`, where the regex's first group is the name;
-    /// without a regex the name is the certificate's CN
-    #[arg(long, env = "ARGOCD_PRINCIPAL_AUTH", value_name = "METHOD:CONFIG")]
+    /// How agents are known, and how their names are found
+    ///
+    ///   mtls:[subject:|uri:]<regex>  by the client certificate; the regex's
+    ///                                first group is the name. Without a regex
+    ///                                the name is the certificate's CN
+    ///   userpass:<file>              by name and password; each line of the
+    ///                                file is <name>:<bcrypt hash>
+    ///   header:<name>:<regex>        by a header that a service mesh sets; the
+    ///                                regex's first group is the name. Only
+    ///                                where TLS is the mesh's own matter, too
+    #[arg(long, env = "ARGOCD_PRINCIPAL_AUTH", value_name = "METHOD:CONFIG", verbatim_doc_comment)]
     pub(crate) auth: Option<String>,
 
     /// Require client certificates of agents; the method mtls always does
     #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_CLIENT_CERT_REQUIRE")]
     pub(crate) require_client_certs: bool,
 
-    /// Require that the CN of an agent's certificate is the agent's name, wherever the name was found
+    /// Require client certificates of agents, and that the CN is the agent's name, wherever the name was found
     #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_CLIENT_CERT_MATCH_SUBJECT")]
     pub(crate) client_cert_subject_match: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Tls {
+    /// INSECURE: Serve agents without TLS, behind a service mesh that sees to it
+    #[arg(long, env = "ARGOCD_PRINCIPAL_INSECURE_PLAINTEXT")]
+    pub(crate) insecure_plaintext: bool,
+
+    /// INSECURE: Show agents a certificate that is made now and ends with the process; they need --insecure-tls
+    #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_SERVER_ALLOW_GENERATE")]
+    pub(crate) insecure_tls_generate: bool,
+
     /// File with the certificate shown to agents
     #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_SERVER_CERT_PATH", value_name = "FILE")]
     pub(crate) tls_cert: Option<String>,
@@ -126,7 +142,8 @@ pub(crate) struct Tls {
     )]
     pub(crate) tls_ca_secret_name: String,
 
-    /// Cipher suites to offer; so far only `list`, which shows them and exits
+    /// Cipher suites to offer, by the names that `list` shows (and exits); without one of TLS 1.3 among them, all of TLS
+    /// 1.3 are offered. None means all
     #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_CIPHERSUITES", value_name = "SUITES", value_delimiter = ',')]
     pub(crate) tls_ciphersuites: Vec<String>,
 }

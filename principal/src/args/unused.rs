@@ -6,14 +6,6 @@ use common::config::values::{duration, number};
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Later {
-    /// INSECURE: Generate and use a temporary TLS certificate and key
-    #[arg(long, env = "ARGOCD_PRINCIPAL_TLS_SERVER_ALLOW_GENERATE")]
-    pub(crate) insecure_tls_generate: bool,
-
-    /// INSECURE: Serve agents without TLS, behind a service mesh
-    #[arg(long, env = "ARGOCD_PRINCIPAL_INSECURE_PLAINTEXT")]
-    pub(crate) insecure_plaintext: bool,
-
     /// Serve agents over WebSocket
     #[arg(long, env = "ARGOCD_PRINCIPAL_ENABLE_WEBSOCKET")]
     pub(crate) enable_websocket: bool,

@@ -3,6 +3,7 @@
 //! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
 //! line for the operator.
 
+mod agents;
 mod redis;
 mod tls;
 
@@ -15,30 +16,29 @@ use std::{
 
 use common::{
     AgentName,
-    config::{
-        FlagError, TlsVersions,
-        values::{given, items},
-    },
+    config::{CipherSuites, FlagError, TlsVersions, values::given},
     tls::{AskClients, ClientAuth, IdentitySource, RootsSource},
     tunnel::limits,
 };
 
 pub use self::redis::{RedisConfig, RedisDoorConfig, RedisTls};
-use crate::{agents::auth::CertificateRule, args::Args};
+use crate::{agents::auth::AuthMethod, args::Args};
 
 /// The settings of a principal.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where agents attach.
     pub grpc_listen: ListenAddress,
-    /// Who the principal is for agents, and whose agents it takes.
-    pub grpc_tls: ServerTls,
+    /// Who the principal is for agents, and whose agents it takes; `None` where a service mesh sees to that.
+    pub grpc_tls: Option<ServerTls>,
     /// The TLS versions that agents may speak.
     pub tls_versions: TlsVersions,
-    /// How an agent's certificate names it.
-    pub auth: CertificateRule,
+    /// How agents are known.
+    pub auth: AuthMethod,
     /// Whether an agent must have a certificate.
     pub client_certificates: ClientCertificates,
+    /// Whether the common name of an agent's certificate must be its name.
+    pub client_cert_subject_match: bool,
     /// The Kubernetes door; `None` when it stays shut.
     pub kube_door: Option<KubeDoorConfig>,
     /// Where the key of callers' tokens is.
@@ -155,14 +155,17 @@ impl TryFrom<Args> for Config {
         let namespace = namespace(&args)?;
         let kube = kube(&args);
         let reader = tls::Reader { reads_secrets: kube.is_some() };
+        let auth = agents::auth(&args)?;
+        let plaintext = args.tls.insecure_plaintext;
         Ok(Self {
             grpc_listen: ListenAddress {
                 host: given(args.listener.listen_host.as_ref()).unwrap_or_default().to_owned(),
                 port: args.listener.listen_port,
             },
-            auth: auth(&args, &namespace)?,
-            client_certificates: ClientCertificates::Required,
-            grpc_tls: tls::grpc(&args, reader)?,
+            client_certificates: agents::client_certificates(&args, &auth),
+            client_cert_subject_match: args.identity.client_cert_subject_match,
+            auth,
+            grpc_tls: if plaintext { None } else { Some(tls::grpc(&args, reader)?) },
             kube_door: kube_door(&args, reader)?,
             jwt_key: jwt_key(&args)?,
             redis_door: redis::redis_door(&args, reader)?,
@@ -186,7 +189,8 @@ impl TryFrom<Args> for Config {
             tls_versions: TlsVersions::parse(
                 Some(&args.tls.tls_min_version),
                 given(args.tls.tls_max_version.as_ref()),
-            )?,
+            )?
+            .with_suites(CipherSuites::parse(&args.tls.tls_ciphersuites)?)?,
         })
     }
 }
@@ -194,7 +198,7 @@ impl TryFrom<Args> for Config {
 impl Config {
     /// Whether anything comes from a Secret.
     pub(crate) fn loads_secrets(&self) -> bool {
-        let servers = self.kube_door.iter().map(|door| &door.tls).chain([&self.grpc_tls]);
+        let servers = self.kube_door.iter().map(|door| &door.tls).chain(&self.grpc_tls);
         let redis = self.redis_door.as_ref();
         let identities = servers.clone().map(|tls| &tls.identity).chain(redis.and_then(|door| door.tls.as_ref()));
         let redis_ca = redis.and_then(|door| match &door.redis.tls {
@@ -231,12 +235,10 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Refuses what would make the process do something else than it was told to; `--auth` is looked at in [`auth`].
+/// Refuses what would make the process do something else than it was told to.
 fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     let later = &args.later;
     let switches = [
-        ("insecure-tls-generate", later.insecure_tls_generate),
-        ("insecure-plaintext", later.insecure_plaintext),
         ("enable-websocket", later.enable_websocket),
         ("enable-self-cluster-registration", later.enable_self_cluster_registration),
         ("ha-enabled", later.ha_enabled),
@@ -254,10 +256,6 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     if later.pprof_port != 0 {
         return Err(FlagError::not_supported("pprof-port", later.pprof_port));
     }
-    let suites = items(&args.tls.tls_ciphersuites);
-    if !suites.is_empty() {
-        return Err(FlagError::not_supported("tls-ciphersuites", suites.join(",")));
-    }
     Ok(())
 }
 
@@ -274,17 +272,6 @@ fn namespace(args: &Args) -> Result<String, FlagError> {
         Ok(_) => Ok(namespace),
         Err(_) => Err(FlagError::not_allowed("namespace", namespace, "must be a DNS-1123 label")),
     }
-}
-
-fn auth(args: &Args, namespace: &str) -> Result<CertificateRule, FlagError> {
-    let text = given(args.identity.auth.as_ref())
-        .ok_or_else(|| FlagError::missing(&["auth"], "must be mtls:[subject:|uri:]<regex>, such as mtls:CN=([^,]+)"))?;
-    if ["userpass:", "header:"].iter().any(|method| text.starts_with(method)) {
-        return Err(FlagError::not_supported("auth", text));
-    }
-    CertificateRule::parse(text, namespace)
-        .map(|rule| rule.matching_common_name(args.identity.client_cert_subject_match))
-        .map_err(|error| FlagError::not_allowed("auth", text, error))
 }
 
 fn kube_door(args: &Args, reader: tls::Reader) -> Result<Option<KubeDoorConfig>, FlagError> {

@@ -83,7 +83,7 @@ fn the_defaults_are_those_of_the_design() {
     let config = with(&[]).unwrap();
     assert_eq!(config.grpc_listen.to_string(), ":8443");
     assert_eq!(
-        config.grpc_tls,
+        config.grpc_tls.unwrap(),
         ServerTls {
             identity: IdentitySource::Files { certificate: "/tls/tls.crt".into(), key: "/tls/tls.key".into() },
             client_ca: RootsSource::File("/tls/ca.crt".into()),
@@ -126,7 +126,7 @@ fn the_shipped_parameters_start_it_where_secrets_can_be_loaded_or_the_paths_are_
     );
     let secrets = config(&[&SHIPPED[..], &["--kubeconfig=/k"]].concat()).unwrap();
     assert!(secrets.loads_secrets());
-    assert_eq!(secrets.grpc_tls, in_secrets("argocd-agent-principal-tls"));
+    assert_eq!(secrets.grpc_tls.unwrap(), in_secrets("argocd-agent-principal-tls"));
     assert_eq!(secrets.kube_door.unwrap().tls, in_secrets("argocd-agent-resource-proxy-tls"));
     let config = config(&[&LEAST[..], &SHIPPED].concat()).unwrap();
     assert_eq!(config.grpc_listen.to_string(), "127.0.0.1:8443");
@@ -302,11 +302,11 @@ fn what_is_missing_is_named_in_one_line() {
 fn what_is_not_allowed_is_named_in_one_line() {
     for (flag, expected) in [
         ("--namespace=A", r#"--namespace: "A" is not allowed: must be a DNS-1123 label"#),
-        ("--auth=x", r#"--auth: "x" is not allowed: must be mtls:[subject:|uri:]<regex>"#),
+        (
+            "--auth=x",
+            r#"--auth: "x" is not allowed: must be mtls:[subject:|uri:]<regex>, userpass:<file> or header:<name>:<regex>"#,
+        ),
         ("--auth=mtls:(", r#"--auth: "mtls:(" is not allowed: must hold a regular expression of RE2's syntax"#),
-        ("--auth=userpass:/app/passwd", "--auth=userpass:/app/passwd is not supported yet"),
-        ("--auth=header:x:(.*)", "--auth=header:x:(.*) is not supported yet"),
-        ("--tls-ciphersuites=A,B", "--tls-ciphersuites=A,B is not supported yet"),
         (
             "--tls-max-version=tls1.2",
             r#"--tls-min-version: "tls1.3" is not allowed: must be at most --tls-max-version, which is tls1.2"#,
@@ -314,6 +314,65 @@ fn what_is_not_allowed_is_named_in_one_line() {
     ] {
         assert_eq!(line_with(&[flag]), expected);
     }
+}
+
+#[test]
+fn methods_and_what_is_done_about_tls_go_together_or_not() {
+    let without_tls = "without TLS there are no certificates";
+    for (flags, expected) in [
+        (
+            &["--auth=header:x:(.*)"][..],
+            "--auth: \"header:x:(.*)\" is not allowed: must be another method without --insecure-plaintext: whoever \
+             connects could set the header"
+                .to_owned(),
+        ),
+        (
+            &["--auth=mtls:", "--insecure-plaintext"],
+            format!(
+                r#"--auth: "mtls:" is not allowed: must be another method with --insecure-plaintext: {without_tls}"#
+            ),
+        ),
+        (
+            &["--auth=userpass:/f", "--insecure-plaintext", "--require-client-certs"],
+            format!(
+                r#"--require-client-certs: "true" is not allowed: must be false with --insecure-plaintext: {without_tls}"#
+            ),
+        ),
+        (
+            &["--auth=header:x:(.*)", "--insecure-plaintext", "--client-cert-subject-match"],
+            format!(
+                r#"--client-cert-subject-match: "true" is not allowed: must be false with --insecure-plaintext: {without_tls}"#
+            ),
+        ),
+    ] {
+        assert_eq!(line_with(flags), expected);
+    }
+    let asked = |flags: &[&str]| {
+        let config = with(flags).unwrap();
+        (config.grpc_tls.is_some(), config.client_certificates)
+    };
+    use ClientCertificates::{IfGiven, Required};
+    assert_eq!(asked(&["--auth=mtls:"]), (true, Required));
+    assert_eq!(asked(&["--auth=userpass:/f"]), (true, IfGiven));
+    assert_eq!(asked(&["--auth=userpass:/f", "--require-client-certs"]), (true, Required));
+    assert_eq!(asked(&["--auth=userpass:/f", "--client-cert-subject-match"]), (true, Required));
+    assert_eq!(asked(&["--auth=userpass:/f", "--insecure-plaintext"]), (false, IfGiven));
+    assert_eq!(asked(&["--auth=header:x:(.*)", "--insecure-plaintext"]), (false, IfGiven));
+    // As upstream: the first of them counts.
+    let made = with(&["--insecure-tls-generate"]).unwrap().grpc_tls.unwrap();
+    assert_eq!(made.identity, IdentitySource::Generated);
+    assert!(
+        with(&["--insecure-plaintext", "--insecure-tls-generate", "--auth=userpass:/f"]).unwrap().grpc_tls.is_none()
+    );
+}
+
+#[test]
+fn cipher_suites_are_chosen_by_their_names() {
+    let suites = |flags: &[&str]| with(flags).unwrap().tls_versions.provider().cipher_suites.len();
+    assert_eq!(suites(&["--tls-ciphersuites=TLS_AES_128_GCM_SHA256"]), 1);
+    assert!(line_with(&["--tls-ciphersuites=A,B"]).starts_with(
+        r#"--tls-ciphersuites: "A" is not allowed: must be one of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, "#
+    ));
 }
 
 #[test]

@@ -26,12 +26,16 @@ pub(super) struct PairFlags<'a> {
 /// What agents see, and whose agents are taken.
 pub(super) fn grpc(args: &Args, reader: Reader) -> Result<ServerTls, FlagError> {
     let tls = &args.tls;
-    let identity = reader.identity(&PairFlags {
-        certificate: (&["tls-cert"], tls.tls_cert.as_ref()),
-        key: (&["tls-key"], tls.tls_key.as_ref()),
-        paths: &["tls-cert", "tls-key"],
-        secret: ("tls-secret-name", &tls.tls_secret_name),
-    })?;
+    // As upstream: before what was given by paths.
+    let identity = match tls.insecure_tls_generate {
+        true => IdentitySource::Generated,
+        false => reader.identity(&PairFlags {
+            certificate: (&["tls-cert"], tls.tls_cert.as_ref()),
+            key: (&["tls-key"], tls.tls_key.as_ref()),
+            paths: &["tls-cert", "tls-key"],
+            secret: ("tls-secret-name", &tls.tls_secret_name),
+        })?,
+    };
     let secret = ("tls-ca-secret-name", tls.tls_ca_secret_name.as_str());
     let client_ca = reader.roots(&["root-ca-path"], tls.root_ca_path.as_ref(), secret, RootsKey::Authority)?;
     Ok(ServerTls { identity, client_ca })

@@ -7,7 +7,6 @@ mod tls;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
-    auth::PeerIdentity,
     drain,
     redis::EndpointError,
     telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
@@ -15,7 +14,7 @@ use common::{
     tunnel::limits::HANDSHAKE,
 };
 use tokio::net::TcpListener;
-use tracing::{Span, info, info_span};
+use tracing::{Span, info, info_span, warn};
 
 use self::{
     redis::{BoundRedisDoor, Serving},
@@ -23,8 +22,14 @@ use self::{
 };
 use crate::{
     agents::{
-        Dialer, Directory, Registry, Router, Tokens, auth::CertificateRule, handshake::Liveliness,
-        metrics::TunnelMetrics, registry::Limits, routes::By, serve::TunnelServe, service::TunnelService,
+        Dialer, Directory, Registry, Router, Tokens,
+        auth::{Authenticator, Entrance, Shown, Terms, UsersError},
+        handshake::Liveliness,
+        metrics::TunnelMetrics,
+        registry::Limits,
+        routes::By,
+        serve::TunnelServe,
+        service::TunnelService,
         tokens::KeyError,
     },
     config::{Config, KubeDoorConfig, Mapping},
@@ -74,6 +79,9 @@ pub enum Error {
         #[source]
         source: TlsError,
     },
+    /// The file of users cannot be used.
+    #[error("cannot use the file of users (--auth)")]
+    Users(#[source] UsersError),
     /// What says where the control plane's API server is cannot be used.
     #[error("cannot set up the client of the control plane's Kubernetes API")]
     ControlPlane(#[source] ClientError),
@@ -144,7 +152,15 @@ impl Principal {
         let limits = ListenLimits { max_connections: config.max_connections, handshake_timeout: HANDSHAKE };
 
         let tls = Tls::new(&config, &mut metrics, drain).await?;
-        let grpc_tls = tls.of_agents(&config.grpc_tls, config.client_certificates).await?;
+        let grpc_tls = match &config.grpc_tls {
+            Some(grpc) => tls.of_agents(grpc, config.client_certificates).await?,
+            None => {
+                warn!(
+                    "INSECURE: agents are served without TLS; whoever reaches the port can read and change all of it"
+                );
+                Security::Plain
+            }
+        };
         let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
         let control_plane = control_plane(&config, &mut metrics, drain).await?;
         let door = match &config.kube_door {
@@ -157,6 +173,13 @@ impl Principal {
         };
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
+        let terms = Terms {
+            principal_namespace: config.namespace.clone(),
+            certificates: config.client_certificates,
+            matches_common_name: config.client_cert_subject_match,
+        };
+        let known = Authenticator::start(config.auth.clone(), terms, metrics.part("authentication"), drain).await;
+        let authenticator = Arc::new(known.map_err(Error::Users)?);
         // What is followed in the background is followed only once nothing can fail any more.
         let door = match door {
             Some(door) => {
@@ -177,7 +200,7 @@ impl Principal {
         });
         let blocklist = blocklist(&config.namespace, control_plane.as_ref(), &mut metrics);
         let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
-        let service = TunnelService::new(Arc::clone(&agents), liveliness, tunnel_metrics, drain.clone());
+        let service = TunnelService::new(Arc::clone(&agents), authenticator, liveliness, tunnel_metrics, drain.clone());
         let serve = TunnelServe::new(service, config.stream_window);
 
         let started = Self {
@@ -191,10 +214,8 @@ impl Principal {
         };
 
         let attach = {
-            let (rule, blocklist, drain) = (Arc::new(config.auth), Arc::clone(&blocklist), drain.clone());
-            move |connection| {
-                attach(connection, serve.clone(), Arc::clone(&rule), Arc::clone(&blocklist), drain.clone())
-            }
+            let (blocklist, drain) = (Arc::clone(&blocklist), drain.clone());
+            move |connection| attach(connection, serve.clone(), Arc::clone(&blocklist), drain.clone())
         };
         drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
         if let (Some(door), Some(routes)) = (redis_door, routes) {
@@ -246,23 +267,15 @@ impl Principal {
     }
 }
 
-/// Serves one connection of an agent, or of a peer whose certificate names none or is shut out: it is told so.
-async fn attach(
-    connection: Connection,
-    serve: TunnelServe,
-    rule: Arc<CertificateRule>,
-    blocklist: Arc<Blocklist>,
-    drain: drain::Watch,
-) {
+/// Serves one connection of an agent, or of a peer that is none or whose certificate is shut out: it is told so.
+async fn attach(connection: Connection, serve: TunnelServe, blocklist: Arc<Blocklist>, drain: drain::Watch) {
     let standing = blocklist.standing("grpc", connection.identity.as_ref()).await;
-    let identity = connection.identity.as_deref();
-    let agent = match identity.map(|identity: &PeerIdentity| rule.agent_name(identity)) {
-        _ if standing.is_revoked() => Err("the client certificate is on the blocklist".to_owned()),
-        Some(Ok(name)) => Ok(name),
-        Some(Err(error)) => Err(common::Report(&error).to_string()),
-        None => Err("no client certificate".to_owned()),
+    let shown = match connection.identity {
+        _ if standing.is_revoked() => Shown::Revoked,
+        Some(identity) => Shown::Certificate(identity),
+        None => Shown::Nothing,
     };
-    standing.serve(serve.serve(connection.io, agent, drain)).await;
+    standing.serve(serve.serve(connection.io, Entrance::new(shown), drain)).await;
 }
 
 /// The certificates that are shut out, if anything can say so.

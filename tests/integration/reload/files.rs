@@ -46,7 +46,7 @@ async fn what_the_kubelet_renews_is_shown_to_whoever_comes_again_and_again() {
 #[tokio::test]
 async fn files_that_are_written_one_after_the_other_are_taken_once_they_fit() {
     let rig = Rig::start().await;
-    let (certificate, key) = paths(&rig.world.config().grpc_tls.identity);
+    let (certificate, key) = paths(&rig.world.config().grpc_tls.as_ref().unwrap().identity);
     let load = Load::start(&rig.caller, rig.world.door(), POD);
     let leaf = rig.world.ca.server();
     fs::write(&certificate, &leaf.certificate).unwrap();
@@ -94,9 +94,9 @@ async fn authorities_are_rolled_over_with_the_old_and_the_new_one_side_by_side()
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("clients.crt");
     let world = World::start_with(|config| {
-        let RootsSource::File(path) = &config.grpc_tls.client_ca else { panic!("it is in a file") };
+        let RootsSource::File(path) = &config.grpc_tls.as_ref().unwrap().client_ca else { panic!("it is in a file") };
         fs::copy(path, &bundle).unwrap();
-        config.grpc_tls.client_ca = RootsSource::File(bundle.clone());
+        config.grpc_tls.as_mut().unwrap().client_ca = RootsSource::File(bundle.clone());
         config.kube_door.as_mut().unwrap().tls.client_ca = RootsSource::File(bundle.clone());
     })
     .await;

@@ -99,7 +99,7 @@ async fn of(world: &World, name: &str, what: &str) -> f64 {
 fn paths(identity: &IdentitySource) -> (std::path::PathBuf, std::path::PathBuf) {
     match identity {
         IdentitySource::Files { certificate, key } => (certificate.clone(), key.clone()),
-        IdentitySource::Secret(name) => panic!("in Secret {name}"),
+        other => panic!("not in files: {other:?}"),
     }
 }
 

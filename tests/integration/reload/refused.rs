@@ -11,7 +11,7 @@ use super::*;
 async fn a_bad_change_is_counted_and_leaves_what_was_good_in_use() {
     let rig = Rig::start().await;
     let (world, door) = (&rig.world, rig.world.door());
-    let (certificate, key) = paths(&world.config().grpc_tls.identity);
+    let (certificate, key) = paths(&world.config().grpc_tls.as_ref().unwrap().identity);
     let good = shown(&rig.caller, door).await.unwrap();
     let (leaf, other) = (world.ca.server(), world.ca.server());
     let (expired, early) = (world.ca.expired_client("x"), world.ca.early_client("x"));

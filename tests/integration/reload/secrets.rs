@@ -85,8 +85,9 @@ async fn an_agent_takes_its_certificate_and_authority_from_secrets_and_attaches_
     secrets.secret(AUTHORITY, "Opaque", &[("ca.crt", &world.ca.pem())]).await;
     let attached = world
         .agent_with(AGENT, &namespace, |config| {
-            config.tls.identity = IdentitySource::Secret(name(CLIENT));
-            config.tls.root_ca = Some(RootsSource::Secret { name: name(AUTHORITY), key: RootsKey::Copy });
+            let tls = config.tls.as_mut().unwrap();
+            tls.identity = Some(IdentitySource::Secret(name(CLIENT)));
+            tls.root_ca = Some(RootsSource::Secret { name: name(AUTHORITY), key: RootsKey::Copy });
             config.managed_only = false;
         })
         .await;
@@ -289,7 +290,7 @@ fn config(world: &World, namespace: &str, user: Option<&str>) -> Config {
     config.namespace = namespace.to_owned();
     let client_ca = || RootsSource::Secret { name: name(AUTHORITY), key: RootsKey::Authority };
     let identity = IdentitySource::Secret(name("argocd-agent-principal-tls"));
-    config.grpc_tls = ServerTls { identity, client_ca: client_ca() };
+    config.grpc_tls = Some(ServerTls { identity, client_ca: client_ca() });
     config.grpc_listen.port = 0;
     let door = config.kube_door.as_mut().unwrap();
     door.listen.set_port(0);

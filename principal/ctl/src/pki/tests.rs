@@ -78,7 +78,7 @@ async fn what_is_issued_passes_the_tls_of_principal_and_agent_with_every_kind_of
         let authority = authority(&ca);
         let server = authority.issue(&Order { key, ..server() }).unwrap();
         let client = authority.issue(&Order { key, ..client("agent-1") }).unwrap();
-        let both = TlsVersions { min: TlsVersion::Tls12, max: TlsVersion::Tls12 };
+        let both = TlsVersions { max: TlsVersion::Tls12, ..TlsVersions::ALL };
         for versions in [both, TlsVersions::TLS13] {
             for name in ["door", "127.0.0.1"] {
                 met(authority.roots(), &server, &client, name, versions).await.unwrap();
