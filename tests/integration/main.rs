@@ -8,6 +8,7 @@
 )]
 
 mod agentctl;
+mod agents_auth;
 mod bad_input;
 mod bearer;
 mod cancel;
