@@ -340,6 +340,10 @@ pub mod tunnel_client {
         }
         /// The control stream: one per session. The agent's first event must be Hello, the principal's first must be Welcome.
         /// The session lives as long as this stream.
+        /// Where agents are known by name and password, the request's metadata has them: `authorization: Basic <base64 of
+        /// name:password>` (RFC 7617). From then on the connection is that agent's: no Pipe carries them, and one that comes by
+        /// another connection is refused. An agent that is not known gets UNAUTHENTICATED, or RESOURCE_EXHAUSTED where it should
+        /// try again.
         pub async fn attach(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::AgentEvent>,
@@ -416,6 +420,10 @@ pub mod tunnel_server {
             + 'static;
         /// The control stream: one per session. The agent's first event must be Hello, the principal's first must be Welcome.
         /// The session lives as long as this stream.
+        /// Where agents are known by name and password, the request's metadata has them: `authorization: Basic <base64 of
+        /// name:password>` (RFC 7617). From then on the connection is that agent's: no Pipe carries them, and one that comes by
+        /// another connection is refused. An agent that is not known gets UNAUTHENTICATED, or RESOURCE_EXHAUSTED where it should
+        /// try again.
         async fn attach(
             &self,
             request: tonic::Request<tonic::Streaming<super::AgentEvent>>,

@@ -101,7 +101,8 @@ pub(in crate::agents) enum Unknown {
 #[derive(Debug)]
 enum Means {
     Certificate(CertificateRule),
-    Password(Passwords),
+    /// Boxed: it is a kilobyte more than the others.
+    Password(Box<Passwords>),
     Header(HeaderRule),
 }
 
@@ -121,7 +122,9 @@ impl Authenticator {
         let registered = AuthMetrics::register(metrics);
         let means = match method {
             AuthMethod::Certificate(rule) => Means::Certificate(rule),
-            AuthMethod::Password(file) => Means::Password(Passwords::load(file, registered.clone(), drain).await?),
+            AuthMethod::Password(file) => {
+                Means::Password(Box::new(Passwords::load(file, registered.clone(), drain).await?))
+            }
             AuthMethod::Header(rule) => Means::Header(rule),
         };
         Ok(Self { means, terms, metrics: registered })
