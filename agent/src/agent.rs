@@ -138,6 +138,7 @@ impl Agent {
             mode: config.mode.as_str().to_owned(),
             namespace: config.namespace,
             creds: config.creds,
+            cluster_labels: config.cluster_labels,
             ping_interval: config.ping_interval,
         };
         let (link, connected) = Link::new(connector, options, dispatch, LinkMetrics::register(metrics.part("link")));

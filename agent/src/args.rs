@@ -141,6 +141,11 @@ pub(crate) struct Cluster {
     #[arg(long, env = "ARGOCD_AGENT_DESTINATION_BASED_MAPPING")]
     pub(crate) destination_based_mapping: bool,
 
+    /// Comma-separated <key>=<value>: labels to ask for, for the Secret by which the principal registers this cluster with
+    /// Argo CD; which of them it sets is its own matter (its --self-registration-allowed-labels)
+    #[arg(long, env = "ARGOCD_AGENT_CLUSTER_LABELS", value_name = "LABELS", value_delimiter = ',')]
+    pub(crate) cluster_label: Vec<String>,
+
     /// Where Applications are defined: at the principal (managed) or in this cluster (autonomous)
     #[arg(long, env = "ARGOCD_AGENT_MODE", value_name = "MODE", default_value = "autonomous")]
     pub(crate) agent_mode: AgentMode,

@@ -3,7 +3,7 @@
 //! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
 //! line for the operator.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use common::{
     AgentName,
@@ -12,6 +12,7 @@ use common::{
         CipherSuites, FlagError, TlsVersions,
         values::{given, items},
     },
+    label::{self, MOST_LABELS},
     redis::{Credentials, Endpoint, Login},
     tls::{IdentitySource, RootsKey, RootsSource, SecretName},
     tunnel::limits,
@@ -43,6 +44,8 @@ pub struct Config {
     pub application_namespaces: Vec<String>,
     /// Whether Applications have the namespace here that they have at the principal.
     pub destination_based_mapping: bool,
+    /// The labels to ask for, for the cluster Secret in the control plane.
+    pub cluster_labels: BTreeMap<String, String>,
     /// How to reach this cluster's API server.
     pub kube: KubeSource,
     /// How to reach this cluster's Redis, and what is in it.
@@ -150,6 +153,7 @@ impl TryFrom<Args> for Config {
             namespace,
             application_namespaces,
             destination_based_mapping: args.cluster.destination_based_mapping,
+            cluster_labels: cluster_labels(&args.cluster.cluster_label)?,
             redis: redis(&args)?,
             kube: KubeSource {
                 kubeconfig: given(args.cluster.kubeconfig.as_ref()).map(PathBuf::from),
@@ -231,6 +235,21 @@ fn namespace(args: &Args) -> Result<String, FlagError> {
         Ok(_) => Ok(namespace.to_owned()),
         Err(_) => Err(FlagError::not_allowed("namespace", namespace, "must be a DNS-1123 label")),
     }
+}
+
+/// The later of the same key counts.
+fn cluster_labels(typed: &[String]) -> Result<BTreeMap<String, String>, FlagError> {
+    let mut labels = BTreeMap::new();
+    for text in items(typed) {
+        let (key, value) =
+            label::parse_pair(&text).map_err(|error| FlagError::not_allowed("cluster-label", &*text, error))?;
+        labels.insert(key.as_str().to_owned(), value.as_str().to_owned());
+    }
+    if labels.len() > MOST_LABELS {
+        let allowed = format!("must be at most {MOST_LABELS} labels");
+        return Err(FlagError::not_allowed("cluster-label", typed.join(","), allowed));
+    }
+    Ok(labels)
 }
 
 fn server(args: &Args) -> Result<(String, u16), FlagError> {

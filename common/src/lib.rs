@@ -13,6 +13,7 @@ pub mod cluster_info_key;
 pub mod config;
 pub mod drain;
 pub mod http;
+pub mod label;
 pub mod proto;
 pub mod redis;
 pub mod refusal;

@@ -117,6 +117,7 @@ impl Principal {
             mode: "managed".into(),
             namespace: "argocd".into(),
             creds: Creds::Certificate,
+            cluster_labels: std::collections::BTreeMap::new(),
             ping_interval: limits::PING_INTERVAL,
         };
         let (link, mut connected) = Link::new(duplex, options, dispatch, LinkMetrics::default());

@@ -147,6 +147,7 @@ impl World {
             namespace: namespace.into(),
             application_namespaces: vec![namespace.into()],
             destination_based_mapping: false,
+            cluster_labels: std::collections::BTreeMap::new(),
             kube: KubeSource::default(),
             redis: RedisConfig {
                 // Nobody is there, which concerns nobody who asks for nothing of it.

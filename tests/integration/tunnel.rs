@@ -324,6 +324,7 @@ impl Raw {
             namespace: "argocd".into(),
             capabilities: vec![],
             targets: vec![],
+            cluster_labels: std::collections::BTreeMap::new(),
         };
         say.send(AgentEvent::Hello(hello).into()).await.unwrap();
         let said = stream::poll_fn(move |cx| said.poll_recv(cx));

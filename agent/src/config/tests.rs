@@ -83,6 +83,7 @@ fn the_defaults_are_those_of_the_design() {
             namespace: "argocd".into(),
             application_namespaces: vec!["argocd".into()],
             destination_based_mapping: false,
+            cluster_labels: BTreeMap::new(),
             kube: KubeSource { kubeconfig: None, context: None },
             redis: RedisConfig {
                 address: "argocd-redis:6379".into(),
@@ -105,6 +106,23 @@ fn the_defaults_are_those_of_the_design() {
             no_effect: vec![],
         }
     );
+}
+
+#[test]
+fn cluster_labels_are_what_kubernetes_takes() {
+    let typed = ["--cluster-label=tier=prod,example.com/region=eu", "--cluster-label=tier=test"];
+    let labels = with(&typed).unwrap().cluster_labels;
+    let expected = [("example.com/region", "eu"), ("tier", "test")].map(|(key, value)| (key.into(), value.into()));
+    assert_eq!(labels, BTreeMap::from(expected));
+    for (bad, why) in
+        [("tier", "must be <key>=<value>"), ("a b=c", "a label's key must"), ("a=b c", "a label's value must")]
+    {
+        let refused = line_with(&[&format!("--cluster-label={bad}")]);
+        assert!(refused.starts_with(&format!("--cluster-label: \"{bad}\" is not allowed: {why}")), "{refused}");
+    }
+    let many: Vec<_> = (0..=MOST_LABELS).map(|number| format!("key-{number}=x")).collect();
+    let refused = line_with(&[&format!("--cluster-label={}", many.join(","))]);
+    assert!(refused.ends_with("is not allowed: must be at most 32 labels"), "{refused}");
 }
 
 #[test]

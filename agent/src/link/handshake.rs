@@ -1,5 +1,7 @@
 //! Hello and Welcome, as the agent says and hears them.
 
+use std::collections::BTreeMap;
+
 use common::{
     build_info, proto,
     proto::tunnel_client::TunnelClient,
@@ -24,6 +26,7 @@ pub(super) struct Introduction {
     pub(super) mode: String,
     pub(super) namespace: String,
     pub(super) targets: Vec<Target>,
+    pub(super) cluster_labels: BTreeMap<String, String>,
 }
 
 /// An attached session's ends.
@@ -70,6 +73,7 @@ pub(super) async fn attach(
         namespace: introduction.namespace.clone(),
         capabilities: Vec::new(),
         targets: introduction.targets.clone(),
+        cluster_labels: introduction.cluster_labels.clone(),
     });
     // The queue is empty, so this finds room at once.
     if say.try_send(hello).is_err() {

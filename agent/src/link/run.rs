@@ -1,6 +1,6 @@
 //! Attach, serve, back off, again: for as long as the agent lives.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use common::{Report, drain, tunnel::event::GoAwayReason};
 use tokio::{
@@ -43,6 +43,8 @@ pub struct LinkOptions {
     pub namespace: String,
     /// How it proves who it is.
     pub creds: Creds,
+    /// The labels to ask for, for the cluster Secret in the control plane.
+    pub cluster_labels: BTreeMap<String, String>,
     /// How often to ping, where the principal does not want it more often.
     pub ping_interval: Duration,
 }
@@ -59,8 +61,8 @@ impl Link {
         metrics: LinkMetrics,
     ) -> (Self, watch::Receiver<bool>) {
         let (connected, is_connected) = watch::channel(false);
-        let LinkOptions { mode, namespace, creds, ping_interval } = options;
-        let introduction = Introduction { mode, namespace, targets: dispatch.targets() };
+        let LinkOptions { mode, namespace, creds, cluster_labels, ping_interval } = options;
+        let introduction = Introduction { mode, namespace, targets: dispatch.targets(), cluster_labels };
         (
             Self { connector: Box::new(connector), introduction, creds, ping_interval, dispatch, metrics, connected },
             is_connected,

@@ -66,6 +66,13 @@ pub struct Hello {
     /// What may be opened at this agent.
     #[prost(message, repeated, tag = "7")]
     pub targets: ::prost::alloc::vec::Vec<Target>,
+    /// Labels that the agent asks for, for the cluster Secret by which it is registered. The principal decides which of them
+    /// it sets, if any. At most 32, by Kubernetes' rules for labels.
+    #[prost(map = "string, string", tag = "8")]
+    pub cluster_labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {

@@ -1,11 +1,11 @@
 //! The events of the control stream, decoded from the wire and encoded to it; what makes no sense is rejected here.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
 
 use super::{PipeId, SessionId, Target, error::RefusedReason, ids::InvalidId};
-use crate::proto;
+use crate::{label::MOST_LABELS, proto};
 
 /// What an agent says.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +54,8 @@ pub struct Hello {
     pub capabilities: Vec<String>,
     /// What may be opened, of the targets that this build knows.
     pub targets: Vec<Target>,
+    /// Labels for the agent's cluster Secret, as the agent says them: whether they can be labels is not looked at here.
+    pub cluster_labels: BTreeMap<String, String>,
 }
 
 /// The principal's answer to a Hello.
@@ -203,6 +205,10 @@ impl TryFrom<proto::Hello> for Hello {
         if texts.into_iter().chain(&wire.capabilities).any(|text| text.len() > TEXT) {
             return Err(InvalidEvent::Text);
         }
+        let labels = &wire.cluster_labels;
+        if labels.len() > MOST_LABELS || labels.iter().any(|(key, value)| key.len().max(value.len()) > LABEL) {
+            return Err(InvalidEvent::Text);
+        }
         Ok(Self {
             versions: wire.min_version..=wire.max_version,
             build: wire.build,
@@ -210,6 +216,7 @@ impl TryFrom<proto::Hello> for Hello {
             namespace: wire.namespace,
             capabilities: wire.capabilities,
             targets: wire.targets.iter().filter_map(Target::from_wire).collect(),
+            cluster_labels: wire.cluster_labels.into_iter().collect(),
         })
     }
 }
@@ -224,6 +231,7 @@ impl From<Hello> for proto::Hello {
             namespace: hello.namespace,
             capabilities: hello.capabilities,
             targets: hello.targets.into_iter().map(Target::to_wire).collect(),
+            cluster_labels: hello.cluster_labels.into_iter().collect(),
         }
     }
 }
@@ -291,6 +299,9 @@ impl GoAwayReason {
 /// No build, mode, namespace or capability is longer than this many bytes.
 const TEXT: usize = 256;
 
+/// A label's key has at most a prefix of 253 bytes, a slash and 63 more.
+const LABEL: usize = 317;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +316,7 @@ mod tests {
             namespace: "argocd".into(),
             capabilities: vec!["x".into()],
             targets: vec![Target::Kube],
+            cluster_labels: [("region".into(), "eu".into())].into(),
         };
         for event in [
             AgentEvent::Hello(hello),
@@ -344,6 +356,12 @@ mod tests {
         assert_eq!(Hello::try_from(empty), Err(InvalidEvent::Versions));
         let long = proto::Hello { min_version: 1, max_version: 1, build: "x".repeat(TEXT + 1), ..Default::default() };
         assert_eq!(Hello::try_from(long), Err(InvalidEvent::Text));
+        let label = |key: String| (key, String::new());
+        for labels in [vec!["x".repeat(LABEL + 1)], (0..=MOST_LABELS).map(|number| number.to_string()).collect()] {
+            let cluster_labels = labels.into_iter().map(label).collect();
+            let hello = proto::Hello { min_version: 1, max_version: 1, cluster_labels, ..Default::default() };
+            assert_eq!(Hello::try_from(hello), Err(InvalidEvent::Text));
+        }
         assert_eq!(Welcome::try_from(proto::Welcome { session_id: 1, ..Default::default() }), Err(InvalidEvent::Limit));
     }
 }

@@ -114,7 +114,7 @@ const PRINCIPAL: [Row; 78] = [
 ];
 
 /// The flags of `argocd-agent agent`.
-const AGENT: [Row; 59] = [
+const AGENT: [Row; 60] = [
     ("server-address", String, "ARGOCD_AGENT_REMOTE_SERVER", ""),
     ("server-port", Int, "ARGOCD_AGENT_REMOTE_PORT", "443"),
     ("log-level", StringSlice, "ARGOCD_AGENT_LOG_LEVEL", "info"),
@@ -166,6 +166,7 @@ const AGENT: [Row; 59] = [
     ("kubeconfig", String, "", ""),
     ("kubecontext", String, "", ""),
     // Ours.
+    ("cluster-label", StringSlice, "ARGOCD_AGENT_CLUSTER_LABELS", ""),
     ("redis-db", Int, "ARGOCD_AGENT_REDIS_DB", "0"),
     ("redis-key-prefix", String, "ARGOCD_AGENT_REDIS_KEY_PREFIX", ""),
     ("redis-compression-type", String, "ARGOCD_AGENT_REDIS_COMPRESSION_TYPE", "gzip"),
