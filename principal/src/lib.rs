@@ -11,6 +11,9 @@ pub mod doors;
 pub mod listen;
 mod principal;
 mod redis;
+pub mod registration;
 pub mod revocation;
+mod turns;
+mod wait;
 
 pub use principal::{Error, Principal, run};

@@ -82,6 +82,7 @@ impl World {
                 response_timeout: Duration::from_secs(10),
             }),
             jwt_key: JwtKeySource::Secret("argocd-agent-jwt".into()),
+            registration: None,
             redis_door: None,
             mapping: Mapping::Namespace,
             kube: None,

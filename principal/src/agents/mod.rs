@@ -5,6 +5,7 @@ pub mod dialer;
 pub mod directory;
 pub mod handshake;
 pub mod metrics;
+pub mod newcomers;
 pub mod registry;
 pub mod routes;
 pub mod serve;
@@ -14,6 +15,7 @@ pub mod tokens;
 
 pub use dialer::{DialError, Dialer, Lease};
 pub use directory::Directory;
+pub use newcomers::Newcomers;
 pub use registry::Registry;
 pub use routes::{Route, Router, Routes};
 pub use tokens::Tokens;

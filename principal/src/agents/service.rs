@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, info_span, warn};
 
 use super::{
-    Registry,
+    Newcomers, Registry,
     auth::{Authenticator, Entrance, Grant, Unknown},
     handshake::{self, Liveliness},
     metrics::{RefusedCall, TunnelMetrics},
@@ -41,6 +41,7 @@ pub struct TunnelService {
     liveliness: Liveliness,
     metrics: TunnelMetrics,
     drain: drain::Watch,
+    newcomers: Option<Arc<dyn Newcomers>>,
 }
 
 /// Who is at the other end of a connection; in the extensions of each of its requests.
@@ -78,7 +79,13 @@ impl TunnelService {
         metrics: TunnelMetrics,
         drain: drain::Watch,
     ) -> Self {
-        Self { registry, authenticator, liveliness, metrics, drain }
+        Self { registry, authenticator, liveliness, metrics, drain, newcomers: None }
+    }
+
+    /// Tells `newcomers` of each session.
+    #[must_use]
+    pub fn telling(self, newcomers: Arc<dyn Newcomers>) -> Self {
+        Self { newcomers: Some(newcomers), ..self }
     }
 
     fn refused(&self, unknown: &Unknown) -> Status {
@@ -204,6 +211,9 @@ impl Tunnel for TunnelService {
         span.in_scope(|| {
             info!(build = %hello.build, mode = %hello.mode, namespace = %hello.namespace, version, "agent attached");
         });
+        if let Some(newcomers) = &self.newcomers {
+            newcomers.attached(&agent, &hello.cluster_labels);
+        }
         let welcome = handshake::welcome(session.id(), version, self.liveliness);
         let control = ControlStream {
             welcome: Some(welcome),

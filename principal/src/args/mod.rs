@@ -4,6 +4,7 @@
 //! upstream's, so that manifests carry over; the tests hold the table.
 
 mod doors;
+mod registration;
 mod unused;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use common::config::{
 
 pub(crate) use self::{
     doors::{REDIS_CA_SECRET, RedisProxy, ResourceProxy, Tokens},
+    registration::Registration,
     unused::{Later, NoEffect},
 };
 
@@ -33,6 +35,8 @@ pub struct Args {
     pub(crate) resource_proxy: ResourceProxy,
     #[command(flatten, next_help_heading = "Bearer tokens at the Kubernetes door")]
     pub(crate) tokens: Tokens,
+    #[command(flatten, next_help_heading = "Self-registration (the principal writes agents' cluster Secrets)")]
+    pub(crate) registration: Registration,
     #[command(flatten, next_help_heading = "Redis proxy (the Redis door)")]
     pub(crate) redis_proxy: RedisProxy,
     #[command(flatten, next_help_heading = "Control plane")]

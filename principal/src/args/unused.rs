@@ -22,10 +22,6 @@ pub(crate) struct Later {
     #[arg(long, env = "ARGOCD_PRINCIPAL_OTLP_ADDRESS", value_name = "HOST:PORT")]
     pub(crate) otlp_address: Option<String>,
 
-    /// Register the clusters of agents that connect
-    #[arg(long, env = "ARGOCD_PRINCIPAL_ENABLE_SELF_CLUSTER_REGISTRATION")]
-    pub(crate) enable_self_cluster_registration: bool,
-
     /// Run as one of a primary and its replicas
     #[arg(long, env = "ARGOCD_PRINCIPAL_HA_ENABLED")]
     pub(crate) ha_enabled: bool,
@@ -53,15 +49,6 @@ pub(crate) struct NoEffect {
     #[arg(long, env = "ARGOCD_PRINCIPAL_NAMESPACE_CREATE_LABELS", value_name = "LABELS", value_delimiter = ',')]
     pub(crate) namespace_create_labels: Vec<String>,
 
-    /// Address of the resource proxy in the cluster Secrets of self-registered agents
-    #[arg(
-        long,
-        env = "ARGOCD_PRINCIPAL_RESOURCE_PROXY_ADDRESS",
-        value_name = "HOST:PORT",
-        default_value = "argocd-agent-resource-proxy:9090"
-    )]
-    pub(crate) resource_proxy_address: String,
-
     /// Largest gRPC message; nothing here travels whole
     #[arg(long, env = "ARGOCD_PRINCIPAL_GRPC_MAX_MESSAGE_SIZE", value_name = "BYTES", default_value = "209715200", value_parser = number::<u64>(0..=9223372036854775807))]
     pub(crate) grpc_max_message_size: u64,
@@ -77,10 +64,6 @@ pub(crate) struct NoEffect {
     /// Label selector of what is synchronised
     #[arg(long, env = "ARGOCD_PRINCIPAL_LABEL_SELECTOR", value_name = "SELECTOR")]
     pub(crate) label_selector: Option<String>,
-
-    /// Secret with the client certificate for self-registered clusters
-    #[arg(long, env = "ARGOCD_PRINCIPAL_SELF_REGISTRATION_CLIENT_CERT_SECRET", value_name = "SECRET")]
-    pub(crate) self_registration_client_cert_secret: Option<String>,
 
     /// Role to take first
     #[arg(long, env = "ARGOCD_PRINCIPAL_HA_PREFERRED_ROLE", value_name = "ROLE", default_value = "primary", value_parser = ["primary", "replica"])]

@@ -8,7 +8,7 @@
 //! - Agents are asked in turn, so those that do not answer keep nobody else from being asked.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::{figures::Figures, value::Standing};
-use crate::control_plane::Servers;
+use crate::{control_plane::Servers, turns::Turns};
 
 /// What is known of all agents that have an address.
 #[derive(Debug, Default)]
@@ -60,13 +60,6 @@ struct Agent {
     due: Instant,
     /// How often in a row it was asked in vain.
     failures: u32,
-}
-
-/// Agents that wait, each once, in the order in which they came.
-#[derive(Debug, Default)]
-struct Turns {
-    order: VecDeque<AgentName>,
-    waiting: HashSet<AgentName>,
 }
 
 // === impl Book ===
@@ -237,32 +230,6 @@ impl Save {
         match self.is_attached {
             true => Standing::Attached(self.figures.as_deref()),
             false => Standing::Away,
-        }
-    }
-}
-
-// === impl Turns ===
-
-impl Turns {
-    fn add(&mut self, name: &AgentName) {
-        if self.waiting.insert(name.clone()) {
-            self.order.push_back(name.clone());
-        }
-    }
-
-    fn first(&self) -> Option<&AgentName> {
-        self.order.front()
-    }
-
-    fn next(&mut self) -> Option<AgentName> {
-        let next = self.order.pop_front()?;
-        self.waiting.remove(&next);
-        Some(next)
-    }
-
-    fn remove(&mut self, name: &AgentName) {
-        if self.waiting.remove(name) {
-            self.order.retain(|waiting| waiting != name);
         }
     }
 }

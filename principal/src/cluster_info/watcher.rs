@@ -11,11 +11,7 @@ use futures_util::{
     future::{AbortHandle, Abortable, abortable},
     stream::FuturesUnordered,
 };
-use tokio::{
-    sync::watch,
-    task::yield_now,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, task::yield_now, time::Instant};
 use tracing::{debug, warn};
 
 use super::{
@@ -25,7 +21,11 @@ use super::{
     metrics::{Answer, ClusterInfoMetrics},
     question::{Failure, ask},
 };
-use crate::{agents::Dialer, control_plane::References};
+use crate::{
+    agents::Dialer,
+    control_plane::References,
+    wait::{changed, until},
+};
 
 /// The task.
 pub(super) struct Watcher {
@@ -155,22 +155,6 @@ async fn question(
 ) -> (AgentName, SessionId, Result<Option<Figures>, Failure>) {
     let said = ask(&*dialer, &agent, session).await;
     (agent, session, said)
-}
-
-/// Resolves when there is something new, and not before that time.
-async fn changed(changes: &mut watch::Receiver<()>, not_before: Instant) {
-    sleep_until(not_before).await;
-    if changes.changed().await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// Resolves at that time, if there is one.
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// So many agents are asked at a time. Ten thousand that come back at once have all been asked after some seconds, and

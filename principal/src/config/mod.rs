@@ -5,6 +5,7 @@
 
 mod agents;
 mod redis;
+mod registration;
 mod tls;
 
 use std::{
@@ -22,7 +23,7 @@ use common::{
 };
 
 pub use self::redis::{RedisConfig, RedisDoorConfig, RedisTls};
-use crate::{agents::auth::AuthMethod, args::Args};
+use crate::{agents::auth::AuthMethod, args::Args, registration::RegistrationConfig};
 
 /// The settings of a principal.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub kube_door: Option<KubeDoorConfig>,
     /// Where the key of callers' tokens is.
     pub jwt_key: JwtKeySource,
+    /// Whether and how agents' clusters are registered with Argo CD; only where there are a Kubernetes door and API.
+    pub registration: Option<RegistrationConfig>,
     /// The Redis door; `None` when it stays shut.
     pub redis_door: Option<RedisDoorConfig>,
     /// How Applications are mapped to agents.
@@ -168,6 +171,7 @@ impl TryFrom<Args> for Config {
             grpc_tls: if plaintext { None } else { Some(tls::grpc(&args, reader)?) },
             kube_door: kube_door(&args, reader)?,
             jwt_key: jwt_key(&args)?,
+            registration: registration::registration(&args, kube.is_some())?,
             redis_door: redis::redis_door(&args, reader)?,
             mapping: match args.control_plane.destination_based_mapping {
                 true => Mapping::Destination,
@@ -240,7 +244,6 @@ fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     let later = &args.later;
     let switches = [
         ("enable-websocket", later.enable_websocket),
-        ("enable-self-cluster-registration", later.enable_self_cluster_registration),
         ("ha-enabled", later.ha_enabled),
     ];
     if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
@@ -320,23 +323,18 @@ fn kube(args: &Args) -> Option<KubeSource> {
 
 /// The flags that were set to something else than their default, and that nothing reads.
 fn without_effect(args: &Args) -> Vec<&'static str> {
-    let usual = Args::from_flags([]).expect("the defaults are allowed").no_effect;
-    let set = &args.no_effect;
+    let defaults = Args::from_flags([]).expect("the defaults are allowed");
+    let (set, usual) = (&args.no_effect, &defaults.no_effect);
     [
         ("full-detail", set.full_detail != usual.full_detail),
         ("allowed-namespaces", set.allowed_namespaces != usual.allowed_namespaces),
         ("namespace-create-enable", set.namespace_create_enable != usual.namespace_create_enable),
         ("namespace-create-pattern", set.namespace_create_pattern != usual.namespace_create_pattern),
         ("namespace-create-labels", set.namespace_create_labels != usual.namespace_create_labels),
-        ("resource-proxy-address", set.resource_proxy_address != usual.resource_proxy_address),
         ("grpc-max-message-size", set.grpc_max_message_size != usual.grpc_max_message_size),
         ("event-processors", set.event_processors != usual.event_processors),
         ("otlp-insecure", set.otlp_insecure != usual.otlp_insecure),
         ("label-selector", set.label_selector != usual.label_selector),
-        (
-            "self-registration-client-cert-secret",
-            set.self_registration_client_cert_secret != usual.self_registration_client_cert_secret,
-        ),
         ("ha-preferred-role", set.ha_preferred_role != usual.ha_preferred_role),
         ("ha-peer-address", set.ha_peer_address != usual.ha_peer_address),
         ("ha-failover-timeout", set.ha_failover_timeout != usual.ha_failover_timeout),
@@ -349,6 +347,7 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     ]
     .into_iter()
     .filter_map(|(flag, is_set)| is_set.then_some(flag))
+    .chain(registration::without_effect(args, &defaults))
     .collect()
 }
 

@@ -16,6 +16,7 @@ use super::{
     references::{Listed, Objects, Reference, References},
     watch::Keep,
 };
+use crate::registration::SELF_REGISTERED;
 
 /// Who the cluster Secrets stand for. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Clusters {
     pub named: Arc<References>,
     /// By their label alone. A token is good only while its agent is here: the label is what an operator takes away.
     pub labelled: Arc<References>,
+    /// Those of the labelled ones that the principal made by itself.
+    pub self_registered: Arc<References>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -44,35 +47,40 @@ struct Data {
 impl Clusters {
     pub(super) fn new() -> Self {
         let new = || Arc::new(References::new(Objects::ClusterSecrets));
-        Self { named: new(), labelled: new() }
+        Self { named: new(), labelled: new(), self_registered: new() }
     }
 }
 
 impl Keep<ClusterSecret> for Clusters {
-    /// By either rule.
-    type Coming = (Listed, Listed);
+    /// By each rule.
+    type Coming = (Listed, Listed, Listed);
 
-    fn listed((named, labelled): &mut (Listed, Listed), secret: ClusterSecret) {
+    fn listed((named, labelled, self_registered): &mut Self::Coming, secret: ClusterSecret) {
         let (namespace, name) = secret.key();
         named.set(namespace, name, secret.reference());
         labelled.set(namespace, name, secret.labelled_agent().map(Reference::without_server));
+        self_registered.set(namespace, name, secret.self_registered_agent().map(Reference::without_server));
     }
 
-    fn replace(&self, (named, labelled): (Listed, Listed)) {
+    fn replace(&self, (named, labelled, self_registered): Self::Coming) {
         self.named.replace(named);
         self.labelled.replace(labelled);
+        self.self_registered.replace(self_registered);
     }
 
     fn apply(&self, secret: ClusterSecret) {
         let (namespace, name) = secret.key();
         self.named.set(namespace, name, secret.reference());
         self.labelled.set(namespace, name, secret.labelled_agent().map(Reference::without_server));
+        let self_registered = secret.self_registered_agent().map(Reference::without_server);
+        self.self_registered.set(namespace, name, self_registered);
     }
 
     fn delete(&self, secret: ClusterSecret) {
         let (namespace, name) = secret.key();
         self.named.set(namespace, name, None);
         self.labelled.set(namespace, name, None);
+        self.self_registered.set(namespace, name, None);
     }
 
     fn is_known(&self) -> bool {
@@ -103,6 +111,11 @@ impl ClusterSecret {
 
     fn labelled_agent(&self) -> Option<AgentName> {
         self.parsed(self.label()?)
+    }
+
+    fn self_registered_agent(&self) -> Option<AgentName> {
+        let is_self_registered = self.metadata.labels.as_ref()?.get(SELF_REGISTERED).is_some_and(|text| text == "true");
+        self.labelled_agent().filter(|_| is_self_registered)
     }
 
     fn label(&self) -> Option<&str> {
@@ -170,6 +183,7 @@ fn agent_in_query(server: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Argo CD's mark (`LabelKeySecretType`).
+pub(crate) const SECRET_TYPE_LABEL: &str = "argocd.argoproj.io/secret-type";
 const CLUSTERS: &str = "argocd.argoproj.io/secret-type=cluster";
 /// Upstream's mark (`LabelKeyClusterAgentMapping`).
 pub(crate) const AGENT_LABEL: &str = "argocd-agent.argoproj-labs.io/agent-name";

@@ -1,25 +1,18 @@
-//! The Secret with the key that signs callers' tokens, of which only the public half is kept.
+//! The Secret with the key that signs callers' tokens.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::sync::Arc;
 
-use k8s_openapi::{
-    ByteString, NamespaceResourceScope, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::Resource;
+use k8s_openapi::ByteString;
 use serde::Deserialize;
 
-use crate::agents::tokens::{KeyError, Keys, VerifyingKey};
+use super::data_secret::DataSecret;
+use crate::agents::tokens::{KeyError, Keys, TokenKey};
 
-/// What `argocd-agentctl jwt create-key` writes. What is not a field here is skipped while the answer is read.
-#[derive(Clone, Deserialize)]
-pub(super) struct JwtSecret {
-    metadata: ObjectMeta,
-    #[serde(default)]
-    data: Data,
-}
+/// What `argocd-agentctl jwt create-key` writes.
+pub(super) type JwtSecret = DataSecret<JwtData>;
 
 #[derive(Clone, Default, Deserialize)]
-struct Data {
+pub(super) struct JwtData {
     #[serde(rename = "jwt.key")]
     key: Option<ByteString>,
 }
@@ -37,45 +30,8 @@ pub(super) fn teller(
     }
 }
 
-fn key(secret: &JwtSecret) -> Result<VerifyingKey, KeyError> {
-    VerifyingKey::from_pem(&secret.data.key.as_ref().ok_or(KeyError::NoField)?.0)
-}
-
-// === impl JwtSecret ===
-
-impl fmt::Debug for JwtSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JwtSecret").field("name", &self.metadata.name).finish_non_exhaustive()
-    }
-}
-
-impl Resource for JwtSecret {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        Secret::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        Secret::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        Secret::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        Secret::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+fn key(secret: &JwtSecret) -> Result<TokenKey, KeyError> {
+    TokenKey::from_pem(&secret.data.key.as_ref().ok_or(KeyError::NoField)?.0)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //!
 //! What must always be true: nothing is polled; an API server that is away, or that forbids it, is asked again and again
 //! and keeps nobody else waiting; what was known stays so meanwhile; nothing of a cluster Secret is kept but the agent's
-//! name and the cluster's address, and of a key nothing but its public half.
+//! name and the cluster's address, and of a key nothing but its public half, unless the principal itself makes tokens.
 
 mod application;
 mod blocklist;
 mod client;
 mod cluster_secret;
+mod data_secret;
 mod jwt_key;
 mod metrics;
 mod pauses;
@@ -18,10 +19,14 @@ mod watch;
 
 use std::sync::Arc;
 
-use common::{Application, drain, tls::Secrets};
-use k8s_openapi::api::core::v1::ConfigMap;
+use common::{
+    Application, drain,
+    tls::{SecretName, Secrets},
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, runtime::watcher};
-use prometheus_client::registry::Registry;
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use tokio::sync::watch as channel;
 use tracing::info_span;
 
 pub use self::{
@@ -29,7 +34,11 @@ pub use self::{
     cluster_secret::Clusters,
     references::{NotKnown, References},
 };
-pub(crate) use self::{cluster_secret::AGENT_LABEL, references::Servers};
+pub(crate) use self::{
+    cluster_secret::{AGENT_LABEL, SECRET_TYPE_LABEL},
+    data_secret::DataSecret,
+    references::Servers,
+};
 use self::{
     cluster_secret::ClusterSecret,
     jwt_key::JwtSecret,
@@ -38,7 +47,12 @@ use self::{
     single::{Single, named},
     watch::{Followed, Keep, Keeper},
 };
-use crate::{agents::tokens::Keys, config::KubeSource, revocation::Blocklist};
+use crate::{
+    agents::tokens::Keys,
+    config::KubeSource,
+    registration::{self, CertificateSecret, ClientCertificate},
+    revocation::Blocklist,
+};
 
 /// The API server of the control plane's cluster.
 #[derive(Clone)]
@@ -95,6 +109,26 @@ impl ControlPlane {
         let told = jwt_key::teller(namespace, name, keys);
         let api = Api::<JwtSecret>::namespaced(self.client.clone(), namespace);
         self.follow(Objects::JwtKey, Single::new(told), api, named(name));
+    }
+
+    /// Begins to follow the Secret with the certificate that Argo CD shows for all self-registered clusters; none is known
+    /// at first. Times that it could not be used are counted in `failures`.
+    pub(crate) fn client_certificate(
+        &self,
+        namespace: &str,
+        name: &SecretName,
+        failures: Counter,
+    ) -> channel::Receiver<Option<Arc<ClientCertificate>>> {
+        let (tell, told) = channel::channel(None);
+        let teller = registration::teller(format!("Secret {namespace}/{name}"), tell, failures);
+        let api = Api::<CertificateSecret>::namespaced(self.client.clone(), namespace);
+        self.follow(Objects::ClientCertificate, Single::new(teller), api, named(name.as_str()));
+        told
+    }
+
+    /// The Secrets of the control plane's `namespace`, one at a time.
+    pub(crate) fn secrets(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     fn follow<K: Followed, T: Keep<K>>(&self, objects: Objects, kept: T, api: Api<K>, selection: watcher::Config) {

@@ -50,6 +50,8 @@ pub(super) enum Objects {
     Blocklist,
     /// The Secret with the key of callers' tokens.
     JwtKey,
+    /// The Secret with the certificate for self-registered clusters.
+    ClientCertificate,
 }
 
 /// It cannot be said yet. The text is the reason.
@@ -168,6 +170,7 @@ impl Objects {
             Self::Applications => NotKnown("applications are not known yet"),
             Self::Blocklist => NotKnown("the blocklist is not known yet"),
             Self::JwtKey => NotKnown("the key of tokens is not known yet"),
+            Self::ClientCertificate => NotKnown("the certificate for self-registered clusters is not known yet"),
         }
     }
 }
@@ -179,6 +182,7 @@ impl fmt::Display for Objects {
             Self::Applications => "Applications",
             Self::Blocklist => "blocklist",
             Self::JwtKey => "key of tokens",
+            Self::ClientCertificate => "certificate for self-registered clusters",
         })
     }
 }

@@ -13,7 +13,7 @@ use tracing::info_span;
 
 use super::Error;
 use crate::{
-    agents::tokens::{KeyError, Keys, VerifyingKey},
+    agents::tokens::{KeyError, Keys, TokenKey},
     config::{Config, JwtKeySource},
     control_plane::ControlPlane,
 };
@@ -26,7 +26,10 @@ pub(super) async fn keys(
     metrics: &mut Registry,
     drain: &drain::Watch,
 ) -> Result<Arc<Keys>, Error> {
-    let keys = Arc::new(Keys::new(metrics));
+    let keys = Arc::new(match config.registration {
+        Some(_) => Keys::signing(metrics),
+        None => Keys::new(metrics),
+    });
     match (&config.jwt_key, control_plane) {
         (JwtKeySource::File(path), _) => {
             let key = read(path).await.map_err(|source| Error::JwtKey { path: path.clone(), source })?;
@@ -34,7 +37,7 @@ pub(super) async fn keys(
             follow(path.clone(), Arc::clone(&keys), drain);
         }
         (JwtKeySource::Generated, _) => {
-            let made = tokio::task::spawn_blocking(VerifyingKey::generate).await;
+            let made = tokio::task::spawn_blocking(TokenKey::generate).await;
             let key = made.ok().and_then(Result::ok).ok_or(Error::GenerateJwtKey)?;
             keys.take("--insecure-jwt-generate", Ok(key));
         }
@@ -64,9 +67,9 @@ fn follow(path: PathBuf, keys: Arc<Keys>, drain: &drain::Watch) {
     });
 }
 
-async fn read(path: &Path) -> Result<VerifyingKey, KeyError> {
+async fn read(path: &Path) -> Result<TokenKey, KeyError> {
     let pem = tokio::fs::read(path).await.map_err(|error| KeyError::Read(error.kind()))?;
-    VerifyingKey::from_pem(&pem)
+    TokenKey::from_pem(&pem)
 }
 
 /// The kubelet itself takes up to a minute to bring a Secret that has changed.

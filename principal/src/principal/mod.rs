@@ -36,6 +36,7 @@ use crate::{
     control_plane::{ClientError, ControlPlane},
     doors::kube::{KubeDoor, KubeDoorOptions},
     listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
+    registration,
     revocation::Blocklist,
 };
 
@@ -200,7 +201,18 @@ impl Principal {
         });
         let blocklist = blocklist(&config.namespace, control_plane.as_ref(), &mut metrics);
         let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
-        let service = TunnelService::new(Arc::clone(&agents), authenticator, liveliness, tunnel_metrics, drain.clone());
+        let mut service =
+            TunnelService::new(Arc::clone(&agents), authenticator, liveliness, tunnel_metrics, drain.clone());
+        if let (Some(registration), Some(control_plane), Some(clusters), Some((_, keys))) =
+            (config.registration, &control_plane, &clusters, &door)
+        {
+            let (registered, keys) = (Arc::clone(&clusters.self_registered), Arc::clone(keys));
+            let metrics = metrics.part("registration");
+            let namespace = &config.namespace;
+            let registrar =
+                registration::keep(registration, namespace, control_plane, registered, keys, metrics, drain);
+            service = service.telling(registrar);
+        }
         let serve = TunnelServe::new(service, config.stream_window);
 
         let started = Self {

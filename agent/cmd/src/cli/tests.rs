@@ -21,7 +21,7 @@ enum Type {
 }
 
 /// The flags of `argocd-agent principal`.
-const PRINCIPAL: [Row; 78] = [
+const PRINCIPAL: [Row; 80] = [
     ("listen-host", String, "ARGOCD_PRINCIPAL_LISTEN_HOST", ""),
     ("listen-port", Int, "ARGOCD_PRINCIPAL_LISTEN_PORT", "8443"),
     ("log-level", StringSlice, "ARGOCD_PRINCIPAL_LOG_LEVEL", "info"),
@@ -100,6 +100,8 @@ const PRINCIPAL: [Row; 78] = [
     ("ha-allowed-replication-clients", StringSlice, "ARGOCD_PRINCIPAL_HA_ALLOWED_REPLICATION_CLIENTS", ""),
     ("ha-replication-initial-ack-timeout", Duration, "ARGOCD_PRINCIPAL_HA_REPLICATION_INITIAL_ACK_TIMEOUT", "0"),
     // Ours.
+    ("self-registration-allowed-labels", String, "ARGOCD_PRINCIPAL_SELF_REGISTRATION_ALLOWED_LABELS", ""),
+    ("self-registration-token-lifetime", Duration, "ARGOCD_PRINCIPAL_SELF_REGISTRATION_TOKEN_LIFETIME", "168h"),
     ("resource-proxy-listen", String, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_LISTEN", "0.0.0.0:9090"),
     ("resource-proxy-timeout", Duration, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_TIMEOUT", "10s"),
     ("redis-proxy-listen", String, "ARGOCD_PRINCIPAL_REDIS_PROXY_LISTEN", "0.0.0.0:6379"),

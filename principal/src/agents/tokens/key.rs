@@ -1,4 +1,4 @@
-//! One key by which tokens are verified: the public half of the one that signs them.
+//! The key of tokens: the half that signs them, and the public one by which they are verified.
 
 use std::{
     fmt,
@@ -16,9 +16,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::signing::SigningKey;
+
+/// Both halves. Two of the same key are equal.
+#[derive(Debug, Clone)]
+pub struct TokenKey {
+    pub(super) verifying: VerifyingKey,
+    pub(super) signing: SigningKey,
+}
+
 /// Verifies tokens. Two of the same key are equal.
 #[derive(Clone)]
-pub struct VerifyingKey {
+pub(super) struct VerifyingKey {
     /// The public key, an `RSAPublicKey` of RFC 8017.
     der: Box<[u8]>,
     key: DecodingKey,
@@ -68,6 +77,9 @@ pub enum Invalid {
     /// A claim is missing, or not what it must be.
     #[error("the token says something malformed, or not all that it must")]
     Claims,
+    /// Its subject is not the one that it is to have.
+    #[error("the token is for somebody else")]
+    Subject,
 }
 
 /// What a token says that is valid.
@@ -88,10 +100,10 @@ struct Claims {
     exp: Value,
 }
 
-// === impl VerifyingKey ===
+// === impl TokenKey ===
 
-impl VerifyingKey {
-    /// Reads the key that signs, PKCS#8 as `argocd-agentctl` writes it or PKCS#1, and keeps its public half.
+impl TokenKey {
+    /// Reads the key that signs, PKCS#8 as `argocd-agentctl` writes it or PKCS#1.
     ///
     /// # Errors
     /// When there is no such key.
@@ -101,7 +113,7 @@ impl VerifyingKey {
             PrivateKeyDer::Pkcs1(key) => KeyPair::from_der(key.secret_pkcs1_der()),
             _ => return Err(KeyError::NotRsa),
         };
-        Ok(Self::of(&pair.map_err(|_: KeyRejected| KeyError::NotRsa)?))
+        Ok(Self::of(pair.map_err(|_: KeyRejected| KeyError::NotRsa)?))
     }
 
     /// A key that nobody else has, and that ends with the process. Slow: some hundred milliseconds.
@@ -109,14 +121,27 @@ impl VerifyingKey {
     /// # Errors
     /// When there is no randomness.
     pub fn generate() -> Result<Self, Unspecified> {
-        KeyPair::generate(KeySize::Rsa3072).map(|pair| Self::of(&pair))
+        KeyPair::generate(KeySize::Rsa3072).map(Self::of)
     }
 
-    fn of(pair: &KeyPair) -> Self {
+    fn of(pair: KeyPair) -> Self {
         let der = pair.public_key().as_ref();
-        Self { der: der.into(), key: DecodingKey::from_rsa_der(der) }
+        let verifying = VerifyingKey { der: der.into(), key: DecodingKey::from_rsa_der(der) };
+        Self { verifying, signing: SigningKey::new(pair) }
     }
+}
 
+impl PartialEq for TokenKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.verifying == other.verifying
+    }
+}
+
+impl Eq for TokenKey {}
+
+// === impl VerifyingKey ===
+
+impl VerifyingKey {
     /// What a token says that this key's other half has signed, and that is for callers of the Kubernetes door.
     pub(super) fn verify(&self, token: &[u8], validation: &Validation) -> Result<Verified, Invalid> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, validation);
@@ -140,8 +165,8 @@ pub(super) fn validation() -> Validation {
     let mut validation = Validation::new(Algorithm::RS512);
     // Upstream signs with the first; what counts is that none of them is `none`, or an HMAC whose secret is public.
     validation.algorithms = vec![Algorithm::RS512, Algorithm::RS384, Algorithm::RS256];
-    validation.set_issuer(&["argocd-agent-server"]);
-    validation.set_audience(&["argocd-agent-resource-proxy"]);
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
     // No `exp`: upstream's have none. Where there is one, it counts.
     validation.set_required_spec_claims(&["iss", "aud", "sub"]);
     validation.validate_nbf = true;
@@ -180,8 +205,13 @@ impl Invalid {
     }
 }
 
+/// Upstream's (`internal/issuer`).
+pub(super) const ISSUER: &str = "argocd-agent-server";
+/// Upstream's, of those who call the Kubernetes door.
+pub(super) const AUDIENCE: &str = "argocd-agent-resource-proxy";
+
 /// How far two clocks may differ, in seconds.
-const LEEWAY: u64 = 30;
+pub(super) const LEEWAY: u64 = 30;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -191,10 +221,15 @@ pub(crate) mod tests {
     use super::*;
 
     /// A new key, and the half that signs.
-    pub(crate) fn pair() -> (VerifyingKey, EncodingKey) {
+    pub(crate) fn pair() -> (TokenKey, EncodingKey) {
         let pair = Generated::generate_for(&PKCS_RSA_SHA512).unwrap();
-        let key = VerifyingKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let key = TokenKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
         (key, EncodingKey::from_rsa_der(&pkcs1(&pair)))
+    }
+
+    /// A new key.
+    pub(crate) fn key() -> TokenKey {
+        pair().0
     }
 
     /// What `jsonwebtoken` signs with.
@@ -207,8 +242,8 @@ pub(crate) mod tests {
     #[test]
     fn a_key_is_read_as_it_is_written() {
         let pair = Generated::generate_for(&PKCS_RSA_SHA512).unwrap();
-        let key = VerifyingKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
-        let again = VerifyingKey::from_pem(format!("\n{}\n", pair.serialize_pem()).as_bytes()).unwrap();
+        let key = TokenKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let again = TokenKey::from_pem(format!("\n{}\n", pair.serialize_pem()).as_bytes()).unwrap();
         assert!(key == again && key != super::tests::pair().0);
     }
 
@@ -224,15 +259,15 @@ pub(crate) mod tests {
             (elliptic.as_str(), KeyError::NotRsa),
             (nonsense, KeyError::NotRsa),
         ] {
-            let found = VerifyingKey::from_pem(text.as_bytes()).unwrap_err();
+            let found = TokenKey::from_pem(text.as_bytes()).unwrap_err();
             assert!(found == error && found.to_string().contains("argocd-agentctl jwt create-key"), "{text}");
         }
     }
 
     #[test]
     fn a_generated_key_verifies_and_shows_nothing() {
-        let key = VerifyingKey::generate().unwrap();
-        assert_eq!(format!("{key:?}"), "VerifyingKey { .. }");
-        assert!(key != VerifyingKey::generate().unwrap());
+        let key = TokenKey::generate().unwrap();
+        assert_eq!(format!("{key:?}"), "TokenKey { verifying: VerifyingKey { .. }, signing: SigningKey { .. } }");
+        assert!(key != TokenKey::generate().unwrap());
     }
 }

@@ -1,18 +1,23 @@
 //! The keys by which tokens are verified: the one that signs now, and for a while those that did before.
 //!
-//! What must always be true: a key that cannot be used changes nothing, and is told.
+//! What must always be true: a key that cannot be used changes nothing, and is told. The half that signs is kept only where
+//! the principal makes tokens by itself, and only of the newest key.
 
 use std::{
     sync::{PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
+use common::AgentName;
 use jsonwebtoken::Validation;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
-use super::key::{Invalid, KeyError, Verified, VerifyingKey, validation};
+use super::{
+    key::{Invalid, KeyError, LEEWAY, TokenKey, Verified, VerifyingKey, validation},
+    signing::SigningKey,
+};
 
 /// Keys, newest first. None at first.
 #[derive(Debug)]
@@ -21,6 +26,10 @@ pub struct Keys {
     held: RwLock<Held>,
     validation: Validation,
     failures: Counter,
+    /// The half that signs, and every change of it.
+    signing: watch::Sender<Option<SigningKey>>,
+    /// Whether that is kept at all.
+    signs: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,18 +49,26 @@ impl Keys {
     pub fn new(registry: &mut Registry) -> Self {
         let failures = Counter::default();
         registry.register("key_failures", "Times that the key of tokens could not be used", failures.clone());
-        Self { held: RwLock::default(), validation: validation(), failures }
+        let (held, signing) = (RwLock::default(), watch::Sender::new(None));
+        Self { held, validation: validation(), failures, signing, signs: false }
+    }
+
+    /// None yet; of the one that comes the half that signs is kept, too.
+    #[must_use]
+    pub fn signing(registry: &mut Registry) -> Self {
+        Self { signs: true, ..Self::new(registry) }
     }
 
     /// `object` has this key now. The one that it had before counts on for an hour, the time to give everybody a token by
     /// the new one; a restart ends that at once. One that cannot be used leaves all as it was.
-    pub fn take(&self, object: &str, key: Result<VerifyingKey, KeyError>) {
+    pub fn take(&self, object: &str, key: Result<TokenKey, KeyError>) {
         let mut held = self.write();
         match key {
-            Ok(key) => {
+            Ok(TokenKey { verifying, signing }) => {
                 held.told = None;
                 let first = held.current.is_none();
-                if held.replace(Some(key), Instant::now()) {
+                if held.replace(Some(verifying), Instant::now()) {
+                    self.tell(Some(signing));
                     info!(object, first, "the key of callers' tokens was loaded");
                 }
             }
@@ -69,6 +86,7 @@ impl Keys {
     /// `object` is not there. A key that it had counts on as if there were a new one.
     pub fn gone(&self, object: &str) {
         if self.write().replace(None, Instant::now()) {
+            self.tell(None);
             warn!(object, "the key of callers' tokens is gone: tokens are valid for another hour, or until a restart");
         } else {
             info!(object, "there is no key of callers' tokens, so none is valid until there is");
@@ -91,6 +109,33 @@ impl Keys {
             }
         }
         found
+    }
+
+    /// The half that signs, and every change of it; none, for ever, where it is not kept.
+    pub(crate) fn signer(&self) -> watch::Receiver<Option<SigningKey>> {
+        self.signing.subscribe()
+    }
+
+    /// When a token ends by which `agent` is reached; none where it never does. Only the newest key counts: a token by
+    /// another one is to be replaced.
+    ///
+    /// # Errors
+    /// When it is none of the agent's, or not by that key.
+    pub(crate) fn end_of(&self, token: &[u8], agent: &AgentName) -> Result<Option<Instant>, Invalid> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let Verified { subject, ends } =
+            held.current.as_ref().ok_or(Invalid::NoKey)?.verify(token, &self.validation)?;
+        if subject != agent.as_str() {
+            return Err(Invalid::Subject);
+        }
+        // What is there for clocks that differ is no time to rely on.
+        Ok(ends.map(|ends| ends.checked_sub(Duration::from_secs(LEEWAY)).unwrap_or(ends)))
+    }
+
+    fn tell(&self, signing: Option<SigningKey>) {
+        if self.signs {
+            self.signing.send_replace(signing);
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Held> {

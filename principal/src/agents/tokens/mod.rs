@@ -8,16 +8,20 @@
 mod grant;
 mod key;
 mod keys;
+mod signing;
 
 use std::sync::Arc;
 
 use common::{AgentName, agent_name::InvalidAgentName};
 
 use self::key::Verified;
+#[cfg(test)]
+pub(crate) use self::key::tests::key as key_of_a_test;
 pub use self::{
     grant::{Ended, Grant},
-    key::{Invalid, KeyError, VerifyingKey},
+    key::{Invalid, KeyError, TokenKey},
     keys::Keys,
+    signing::{SignError, SigningKey},
 };
 use super::Directory;
 use crate::control_plane::{AGENT_LABEL, NotKnown, References};
