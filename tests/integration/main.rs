@@ -31,6 +31,7 @@ mod redis_routes;
 mod redis_scanner;
 mod redis_subscriptions;
 mod refusals;
+mod registration;
 mod reload;
 mod revocation;
 mod streams;
