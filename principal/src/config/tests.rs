@@ -267,6 +267,43 @@ fn no_password_is_shown() {
 }
 
 #[test]
+fn self_registration_is_all_that_it_needs_or_nothing() {
+    const ON: [&str; 3] =
+        ["--enable-self-cluster-registration", "--kubeconfig=/k", "--self-registration-client-cert-secret=shared"];
+    let usual = with(&ON).unwrap().registration.unwrap();
+    assert_eq!(usual.client_certificate, secret_name("shared"));
+    assert_eq!(usual.proxy_address, "argocd-agent-resource-proxy:9090");
+    assert_eq!(usual.token_lifetime, Duration::from_secs(7 * 86_400));
+    let line_on = |flags: &[&str]| line_with(&[&ON[..], flags].concat());
+    assert_eq!(
+        line_with(&ON[..2]),
+        "--self-registration-client-cert-secret is not given: must be the name of a Secret with tls.crt, tls.key and \
+         ca.crt, beside --enable-self-cluster-registration"
+    );
+    let refused = "--enable-self-cluster-registration: \"true\" is not allowed: ";
+    assert!(
+        line_with(&[ON[0], ON[2]]).starts_with(&format!("{refused}must come with the control plane's Kubernetes API"))
+    );
+    assert!(line_on(&["--enable-resource-proxy=false"]).starts_with(&format!("{refused}must not be given with")));
+    for (flag, allowed) in [
+        ("--self-registration-client-cert-secret=A", "must be a Secret's name"),
+        ("--self-registration-allowed-labels=(", "must be a regular expression"),
+        ("--self-registration-token-lifetime=9m", "must be a duration from 10m"),
+        ("--resource-proxy-address=proxy", "must be <host>:<port>"),
+        ("--resource-proxy-address=https://proxy:1", "must be <host>:<port>"),
+        ("--resource-proxy-address=a@proxy:1", "must be <host>:<port>"),
+        ("--resource-proxy-address=proxy:0", "must be <host>:<port>"),
+    ] {
+        let line = line_on(&[flag]);
+        assert!(line.contains(&format!("is not allowed: {allowed}")), "{flag}: {line}");
+    }
+    // Of no effect without the switch, and told.
+    let off = with(&["--resource-proxy-address=proxy", "--self-registration-token-lifetime=1s"]).unwrap();
+    assert!(off.registration.is_none());
+    assert_eq!(off.no_effect, ["resource-proxy-address", "self-registration-token-lifetime"]);
+}
+
+#[test]
 fn the_control_plane_is_where_it_is_said_to_be() {
     let kubeconfig = |file: Option<&str>, context: Option<&str>| {
         Some(KubeSource::Kubeconfig { file: file.map(Into::into), context: context.map(Into::into) })
