@@ -279,6 +279,7 @@ async fn hello(client: &Client, values: &[&str]) -> Result<tonic::Streaming<prot
         namespace: "argocd".into(),
         capabilities: Vec::new(),
         targets: Vec::new(),
+        cluster_labels: Default::default(),
     });
     let events = stream::iter([proto::AgentEvent::from(hello)]).chain(stream::pending());
     let mut request = Request::new(events);
