@@ -3,10 +3,11 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use common::{
+    api_server::ApiServer,
     config::TlsVersions,
     drain,
     telemetry::{Admin, Health, Healthz, Latch, Readiness, Registry as Metrics},
-    tls::{ClientParts, ClientTls, LoadError, MaterialError, Materials, SecretError, Secrets, TlsError, What},
+    tls::{ClientParts, ClientTls, Folders, LoadError, MaterialError, Materials, SecretError, Secrets, TlsError, What},
     tunnel::Target,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -49,12 +50,12 @@ pub enum Error {
     /// The principal's address is none.
     #[error("cannot use the principal's address")]
     Address(#[source] ConnectError),
-    /// Secrets are named, and nothing says where the API server is that has them.
-    #[error("cannot load Secrets from the Kubernetes API")]
-    Secrets(#[source] kube::CredentialsError),
     /// The API server of this cluster cannot be used.
-    #[error("cannot set up the Kubernetes executor")]
+    #[error("cannot use the Kubernetes API of this cluster")]
     Kube(#[source] kube::StartError),
+    /// There can be no client of it that loads Secrets.
+    #[error("cannot load Secrets from the Kubernetes API")]
+    Secrets(#[source] Box<::kube::Error>),
     /// The CA certificates of this cluster's Redis cannot be loaded.
     #[error("cannot load the CA certificates of Redis ({})", .0.cure())]
     RedisMaterial(#[source] MaterialError),
@@ -100,7 +101,16 @@ impl Agent {
         let readiness = Readiness::new(drain.clone());
         let attached = readiness.latch("session with the principal");
 
-        let materials = materials(&config, &mut metrics, drain).await?;
+        let folders = Arc::new(Folders::new());
+        let api_server = api_server(&config, &folders, &mut metrics, drain).await?;
+        let secrets = match api_server.as_ref().filter(|_| config.loads_secrets()) {
+            Some(api_server) => {
+                let client = api_server.client().map_err(|error| Error::Secrets(error.into()))?;
+                Some(Secrets::new(client, &config.namespace))
+            }
+            None => None,
+        };
+        let materials = Materials::new(folders, secrets, metrics.part("tls"), drain.clone());
         let tls = match &config.tls {
             Some(tls) => Some(link_tls(tls, &config.creds, config.tls_versions, &materials).await?),
             None => {
@@ -116,8 +126,7 @@ impl Agent {
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
 
         let options = KubeOptions {
-            source: config.kube,
-            enabled: config.resource_proxy,
+            api_server: api_server.filter(|_| config.resource_proxy),
             managed_only: config.managed_only,
             managed_creates_only: config.managed_creates_only,
             namespace: config.namespace.clone(),
@@ -186,16 +195,18 @@ async fn follow(mut connected: watch::Receiver<bool>, latch: Latch, drain: drain
     }
 }
 
-/// What loads certificates. The API server is needed where a Secret is named, and left alone elsewhere.
-async fn materials(config: &Config, metrics: &mut Metrics, drain: &drain::Watch) -> Result<Materials, Error> {
-    let secrets = match config.loads_secrets() {
-        true => {
-            let client = kube::client(&config.kube).await.map_err(Error::Secrets)?;
-            Some(Secrets::new(client, &config.namespace))
-        }
-        false => None,
-    };
-    Ok(Materials::new(secrets, metrics.part("tls"), drain.clone()))
+/// The API server, which is needed for requests and where a Secret is named, and left alone elsewhere.
+async fn api_server(
+    config: &Config,
+    folders: &Arc<Folders>,
+    metrics: &mut Metrics,
+    drain: &drain::Watch,
+) -> Result<Option<ApiServer>, Error> {
+    if !config.resource_proxy && !config.loads_secrets() {
+        return Ok(None);
+    }
+    let api_server = kube::api_server(&config.kube, folders, metrics.part("kube"), drain).await;
+    api_server.map(Some).map_err(Error::Kube)
 }
 
 /// How the principal and the agent know each other. A certificate that is not needed may be missing from the cluster.

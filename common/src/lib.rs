@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod agent_key;
 pub mod agent_name;
+pub mod api_server;
 pub mod application;
 pub mod auth;
 pub mod build_info;

@@ -160,7 +160,7 @@ async fn an_authority_that_changes_counts_for_the_next_connection() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = harness::pki::write(folder.path(), "ca.crt", &Ca::new().pem());
     let (_signal, watch) = common::drain::channel();
-    let materials = Materials::new(None, &mut prometheus_client::registry::Registry::default(), watch);
+    let materials = Materials::new(Arc::default(), None, &mut prometheus_client::registry::Registry::default(), watch);
     let source = RootsSource::File(bundle.clone());
     let roots = Some((What::RedisCa, &source));
     let parts = ClientParts { identity: None, roots, versions: TlsVersions::TLS13, alpn: &[] };

@@ -92,6 +92,11 @@ impl<K: Copy + Eq + Hash, C: Connection> Pool<K, C> {
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
+        self.close();
+    }
+
+    /// Lets all connections go, and keeps none from here on.
+    pub fn close(&self) {
         let mut shelves = self.shelves();
         shelves.closed = true;
         shelves.by_peer.clear();

@@ -30,7 +30,7 @@ pub struct FollowedFiles {
 
 /// Watches folders.
 #[derive(Debug)]
-pub(super) struct Folders {
+pub struct Folders {
     /// A std mutex: held for a system call, never across an await. None where there can be no watcher.
     watcher: Mutex<Option<RecommendedWatcher>>,
     changed: watch::Receiver<()>,
@@ -85,9 +85,16 @@ impl FollowedFiles {
 
 // === impl Folders ===
 
+impl Default for Folders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Folders {
     /// Watches nothing yet.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         let (changes, changed) = watch::channel(());
         let tell = move |event: notify::Result<Event>| {
             if event.as_ref().is_ok_and(is_only_read) {
@@ -108,7 +115,7 @@ impl Folders {
     }
 
     /// Watches the folders of these files. Done again, it finds a folder that was replaced.
-    pub(super) fn watch(&self, files: &[PathBuf]) {
+    pub(crate) fn watch(&self, files: &[PathBuf]) {
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(watcher) = watcher.as_mut() else { return };
         for file in files {
@@ -120,7 +127,7 @@ impl Folders {
     }
 
     /// Told whenever anything in these folders may have changed.
-    pub(super) fn changed(&self) -> watch::Receiver<()> {
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
         self.changed.clone()
     }
 }

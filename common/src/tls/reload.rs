@@ -68,10 +68,10 @@ pub struct ClientParts<'a> {
 // === impl Materials ===
 
 impl Materials {
-    /// Nothing is loaded yet. Without `secrets` only files can be.
+    /// Nothing is loaded yet. Without `secrets` only files can be, whose `folders` are watched.
     #[must_use]
-    pub fn new(secrets: Option<Secrets>, metrics: &mut Registry, drain: drain::Watch) -> Self {
-        Self { folders: Arc::new(Folders::new()), secrets, metrics: TlsMetrics::register(metrics), drain }
+    pub fn new(folders: Arc<Folders>, secrets: Option<Secrets>, metrics: &mut Registry, drain: drain::Watch) -> Self {
+        Self { folders, secrets, metrics: TlsMetrics::register(metrics), drain }
     }
 
     /// A server's configuration, which changes when one of its parts does.

@@ -1,11 +1,18 @@
 //! The client to the API server of the control plane's cluster.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use common::{
+    api_server::{ApiServer, Loaded, files_of},
+    drain,
+    tls::Folders,
+};
+use futures_util::future::BoxFuture;
 use kube::{
     Client, Config,
     config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use prometheus_client::registry::Registry;
 
 use crate::config::KubeSource;
 
@@ -23,30 +30,57 @@ pub enum ClientError {
     Client(#[source] Box<kube::Error>),
 }
 
-/// A client as `source` says. Nothing is connected yet.
-pub(super) async fn client(source: &KubeSource) -> Result<Client, ClientError> {
-    let mut config = match source {
-        KubeSource::Pod => Config::incluster().map_err(ClientError::InCluster)?,
-        KubeSource::Kubeconfig { file, context } => {
-            let read = match file {
-                Some(file) => Kubeconfig::read_from(file),
-                None => Kubeconfig::read(),
-            };
-            let kubeconfig = read.map_err(ClientError::Kubeconfig)?;
-            let names_a_proxy = names_a_proxy(&kubeconfig);
-            let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            let mut config = config.map_err(ClientError::Kubeconfig)?;
-            if !names_a_proxy {
-                // Taken from HTTPS_PROXY then, which is there for other ways. API servers are near.
-                config.proxy_url = None;
-            }
-            config
-        }
+/// How the API server is reached as `source` says, kept as the kubeconfig has it. Nothing is connected yet.
+pub(super) async fn api_server(
+    source: &KubeSource,
+    folders: &Arc<Folders>,
+    metrics: &mut Registry,
+    drain: &drain::Watch,
+) -> Result<ApiServer, ClientError> {
+    let source = source.clone();
+    let load = move || -> BoxFuture<'static, _> {
+        let source = source.clone();
+        Box::pin(async move {
+            let Loaded { mut config, files } = read(&source).await?;
+            config.connect_timeout = Some(CONNECT);
+            config.read_timeout = Some(SILENCE);
+            // So that nothing is taken that nobody can use.
+            Client::try_from(config.clone()).map_err(|error| ClientError::Client(error.into()))?;
+            Ok(Loaded { config, files })
+        })
     };
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    Client::try_from(config).map_err(|error| ClientError::Client(error.into()))
+    ApiServer::keep(Box::new(load), folders, metrics, drain).await
+}
+
+/// A client of it.
+pub(super) fn client(api_server: &ApiServer) -> Result<Client, ClientError> {
+    api_server.client().map_err(|error| ClientError::Client(error.into()))
+}
+
+async fn read(source: &KubeSource) -> Result<Loaded, ClientError> {
+    let (file, context) = match source {
+        KubeSource::Pod => {
+            let config = Config::incluster().map_err(ClientError::InCluster)?;
+            // `kube` reads its files again by itself.
+            return Ok(Loaded { config, files: Vec::new() });
+        }
+        KubeSource::Kubeconfig { file, context } => (file, context),
+    };
+    let read = match file {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
+    };
+    let kubeconfig = read.map_err(ClientError::Kubeconfig)?;
+    let names_a_proxy = names_a_proxy(&kubeconfig);
+    let files = files_of(&kubeconfig, file.as_deref());
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.map_err(ClientError::Kubeconfig)?;
+    if !names_a_proxy {
+        // Taken from HTTPS_PROXY then, which is there for other ways. API servers are near.
+        config.proxy_url = None;
+    }
+    Ok(Loaded { config, files })
 }
 
 /// Whether a proxy of its own making stands in it. `kube` refuses that: it was built without.

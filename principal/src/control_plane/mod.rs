@@ -20,8 +20,10 @@ mod watch;
 use std::sync::Arc;
 
 use common::{
-    Application, drain,
-    tls::{SecretName, Secrets},
+    Application,
+    api_server::ApiServer,
+    drain,
+    tls::{Folders, SecretName, Secrets},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, runtime::watcher};
@@ -62,9 +64,22 @@ pub struct ControlPlane {
     drain: drain::Watch,
 }
 
+/// How the API server of the control plane's cluster is reached, kept as the kubeconfig has it. Nothing is connected yet.
+///
+/// # Errors
+/// When what says where it is, and who we are, cannot be used.
+pub async fn api_server(
+    source: &KubeSource,
+    folders: &Arc<Folders>,
+    metrics: &mut Registry,
+    drain: &drain::Watch,
+) -> Result<ApiServer, ClientError> {
+    client::api_server(source, folders, metrics, drain).await
+}
+
 /// The Secrets of the control plane's `namespace`, which hold certificates. Nothing is connected yet.
-pub(crate) async fn secrets(source: &KubeSource, namespace: &str) -> Result<Secrets, ClientError> {
-    Ok(Secrets::new(client::client(source).await?, namespace))
+pub(crate) fn secrets(api_server: &ApiServer, namespace: &str) -> Result<Secrets, ClientError> {
+    Ok(Secrets::new(client::client(api_server)?, namespace))
 }
 
 // === impl ControlPlane ===
@@ -73,9 +88,9 @@ impl ControlPlane {
     /// Prepares to ask it. Nothing is connected yet, so one that is away does not matter here.
     ///
     /// # Errors
-    /// When what says where it is, and who we are, cannot be used.
-    pub async fn new(source: &KubeSource, metrics: &mut Registry, drain: drain::Watch) -> Result<Self, ClientError> {
-        let client = client::client(source).await?;
+    /// When there can be no client of it.
+    pub fn new(api_server: &ApiServer, metrics: &mut Registry, drain: drain::Watch) -> Result<Self, ClientError> {
+        let client = client::client(api_server)?;
         Ok(Self { client, metrics: WatchMetrics::register(metrics), drain })
     }
 

@@ -7,10 +7,11 @@ mod tls;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
+    api_server::ApiServer,
     drain,
     redis::EndpointError,
     telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
-    tls::{MaterialError, TlsError},
+    tls::{Folders, MaterialError, TlsError},
     tunnel::limits::HANDSHAKE,
 };
 use tokio::net::TcpListener;
@@ -33,7 +34,7 @@ use crate::{
         tokens::KeyError,
     },
     config::{Config, KubeDoorConfig, Mapping},
-    control_plane::{ClientError, ControlPlane},
+    control_plane::{self, ClientError, ControlPlane},
     doors::kube::{KubeDoor, KubeDoorOptions},
     listen::{Connection, ListenError, ListenLimits, ListenMetrics, Listener, Security},
     registration,
@@ -152,7 +153,16 @@ impl Principal {
         let listen_metrics = ListenMetrics::register(metrics.part("listen"));
         let limits = ListenLimits { max_connections: config.max_connections, handshake_timeout: HANDSHAKE };
 
-        let tls = Tls::new(&config, &mut metrics, drain).await?;
+        let folders = Arc::new(Folders::new());
+        let api_server = match &config.kube {
+            Some(source) => {
+                let api_server =
+                    control_plane::api_server(source, &folders, metrics.part("control_plane"), drain).await;
+                Some(api_server.map_err(Error::ControlPlane)?)
+            }
+            None => None,
+        };
+        let tls = Tls::new(&config, folders, api_server.as_ref(), &mut metrics, drain)?;
         let grpc_tls = match &config.grpc_tls {
             Some(grpc) => tls.of_agents(grpc, config.client_certificates).await?,
             None => {
@@ -163,7 +173,7 @@ impl Principal {
             }
         };
         let grpc = Listener::bind("grpc", &config.grpc_listen.host, config.grpc_listen.port).await?;
-        let control_plane = control_plane(&config, &mut metrics, drain).await?;
+        let control_plane = control_plane(&config, api_server.as_ref(), &mut metrics, drain)?;
         let door = match &config.kube_door {
             Some(door) => Some(open_kube_door(door, &tls).await?),
             None => None,
@@ -305,12 +315,13 @@ fn blocklist(namespace: &str, control_plane: Option<&ControlPlane>, metrics: &mu
 
 /// The API server that says who is an agent, where Applications go, which certificates are shut out, and by which key
 /// tokens are signed, if anything says where that is.
-async fn control_plane(
+fn control_plane(
     config: &Config,
+    api_server: Option<&ApiServer>,
     metrics: &mut Metrics,
     drain: &drain::Watch,
 ) -> Result<Option<ControlPlane>, Error> {
-    let Some(source) = &config.kube else {
+    let Some(api_server) = api_server else {
         if config.mapping == Mapping::Destination && config.redis_door.is_some() {
             return Err(Error::NoControlPlane);
         }
@@ -320,7 +331,7 @@ async fn control_plane(
         );
         return Ok(None);
     };
-    let control_plane = ControlPlane::new(source, metrics.part("control_plane"), drain.clone()).await;
+    let control_plane = ControlPlane::new(api_server, metrics.part("control_plane"), drain.clone());
     control_plane.map(Some).map_err(Error::ControlPlane)
 }
 

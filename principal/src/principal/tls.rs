@@ -1,10 +1,13 @@
 //! The TLS of the principal's sockets and of its way to Redis, kept as the certificates' sources are.
 
+use std::sync::Arc;
+
 use common::{
+    api_server::ApiServer,
     config::TlsVersions,
     drain,
     telemetry::Registry as Metrics,
-    tls::{ClientParts, ClientTls, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
+    tls::{ClientParts, ClientTls, Folders, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
 };
 
 use super::Error;
@@ -25,14 +28,20 @@ pub(super) struct Tls {
 
 impl Tls {
     /// Nothing is loaded yet. The API server is needed where a Secret is named, and left alone elsewhere.
-    pub(super) async fn new(config: &Config, metrics: &mut Metrics, drain: &drain::Watch) -> Result<Self, Error> {
-        let secrets = match &config.kube {
-            Some(source) if config.loads_secrets() => {
-                Some(control_plane::secrets(source, &config.namespace).await.map_err(Error::ControlPlane)?)
+    pub(super) fn new(
+        config: &Config,
+        folders: Arc<Folders>,
+        api_server: Option<&ApiServer>,
+        metrics: &mut Metrics,
+        drain: &drain::Watch,
+    ) -> Result<Self, Error> {
+        let secrets = match api_server.filter(|_| config.loads_secrets()) {
+            Some(api_server) => {
+                Some(control_plane::secrets(api_server, &config.namespace).map_err(Error::ControlPlane)?)
             }
-            _ => None,
+            None => None,
         };
-        let materials = Materials::new(secrets, metrics.part("tls"), drain.clone());
+        let materials = Materials::new(folders, secrets, metrics.part("tls"), drain.clone());
         Ok(Self { materials, versions: config.tls_versions })
     }
 

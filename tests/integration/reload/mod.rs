@@ -1,6 +1,7 @@
 //! Certificates, keys and authorities that change while requests run: none of them fails, and nothing is restarted.
 
 mod files;
+mod kubeconfig;
 mod link;
 mod refused;
 mod secrets;

@@ -26,6 +26,7 @@ use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
+use tokio::sync::oneshot;
 use tower::ServiceExt;
 use tracing::{debug, debug_span};
 
@@ -38,6 +39,8 @@ pub(super) struct Connections {
     /// There is but one server.
     pool: Arc<Pool<(), Connection>>,
     drain: drain::Watch,
+    /// Dropped with the rest: then no connection is kept any more.
+    _in_use: oneshot::Sender<()>,
 }
 
 /// Why no answer came.
@@ -66,8 +69,15 @@ impl Connections {
     /// Connections to `server`, a scheme and an authority; their tasks belong to `drain`. Nothing is connected yet.
     pub(super) fn new(connector: Connector, server: Uri, drain: drain::Watch) -> Self {
         let pool = Pool::new(MAX_IDLE);
-        drain.spawn(debug_span!("idle_connections"), Arc::clone(&pool).expire(drain.clone()));
-        Self { connector, server, pool, drain }
+        let (in_use, out_of_use) = oneshot::channel::<()>();
+        let (expiring, draining) = (Arc::clone(&pool), drain.clone());
+        drain.spawn(debug_span!("idle_connections"), async move {
+            tokio::select! {
+                () = Arc::clone(&expiring).expire(draining) => {}
+                _dropped = out_of_use => expiring.close(),
+            }
+        });
+        Self { connector, server, pool, drain, _in_use: in_use }
     }
 
     /// Sends a request, whose URI is a path, and returns the answer when its head is here.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use common::api_server::{Loaded, files_of};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::Empty;
 use kube::{
@@ -70,19 +71,20 @@ type HeaderSource = BoxCloneSyncService<Request<Empty<Bytes>>, Response<()>, Box
 
 /// Reads the configuration: the kubeconfig or context that is named; without either the pod's ServiceAccount, and outside
 /// of a pod the kubeconfig that kubectl would use.
-pub(super) async fn load(source: &KubeSource) -> Result<Config, CredentialsError> {
+pub(super) async fn load(source: &KubeSource) -> Result<Loaded, CredentialsError> {
     if source.kubeconfig.is_some() || source.context.is_some() {
         return load_kubeconfig(source).await?.map_err(CredentialsError::Kubeconfig);
     }
     match Config::incluster() {
-        Ok(config) => Ok(config),
+        // `kube` reads its files again by itself.
+        Ok(config) => Ok(Loaded { config, files: Vec::new() }),
         Err(in_cluster) => {
             load_kubeconfig(source).await?.map_err(|kubeconfig| CredentialsError::Nothing { in_cluster, kubeconfig })
         }
     }
 }
 
-async fn load_kubeconfig(source: &KubeSource) -> Result<Result<Config, KubeconfigError>, CredentialsError> {
+async fn load_kubeconfig(source: &KubeSource) -> Result<Result<Loaded, KubeconfigError>, CredentialsError> {
     let read = match &source.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -94,11 +96,12 @@ async fn load_kubeconfig(source: &KubeSource) -> Result<Result<Config, Kubeconfi
     if let Some(proxy) = proxy(&kubeconfig, source.context.as_ref()) {
         return Err(CredentialsError::Proxy(proxy));
     }
+    let files = files_of(&kubeconfig, source.kubeconfig.as_deref());
     let options = KubeConfigOptions { context: source.context.clone(), ..KubeConfigOptions::default() };
     Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await.map(|mut config| {
         // Taken from HTTPS_PROXY, which is there for the way to the principal. API servers are near.
         config.proxy_url = None;
-        config
+        Loaded { config, files }
     }))
 }
 

@@ -19,7 +19,12 @@ mod upstream;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{drain, tunnel::TunnelStream};
+use common::{
+    api_server::{ApiServer, Loaded},
+    drain,
+    tls::Folders,
+    tunnel::TunnelStream,
+};
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,7 +37,7 @@ use self::{
     filter::Filter,
     metrics::KubeMetrics,
     service::{KubeService, Mode},
-    upstream::Upstream,
+    upstream::{Access, Upstream},
 };
 use super::serve_http::serve_http;
 use crate::{config::KubeSource, dispatch::Executor};
@@ -46,10 +51,8 @@ pub struct KubeExecutor {
 /// What the executor needs to know.
 #[derive(Debug, Clone)]
 pub struct KubeOptions {
-    /// Where the API server is, and who we are to it.
-    pub source: KubeSource,
-    /// Whether requests are carried out at all.
-    pub enabled: bool,
+    /// Where the API server is, and who we are to it; none where no request is carried out at all.
+    pub api_server: Option<ApiServer>,
     /// Whether only what Argo CD manages is shown and changed.
     pub managed_only: bool,
     /// Whether what is created must be managed, too. Of no effect without `managed_only`.
@@ -71,12 +74,28 @@ pub enum StartError {
     Upstream(#[source] UpstreamStartError),
 }
 
-/// A client for what the agent itself reads of its own cluster, such as Secrets. Nothing is connected yet.
-pub(crate) async fn client(source: &KubeSource) -> Result<kube::Client, CredentialsError> {
-    let mut config = credentials::load(source).await?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    kube::Client::try_from(config).map_err(|error| CredentialsError::Unusable(error.into()))
+/// How the API server of this cluster is reached, kept as the kubeconfig has it. Nothing is connected yet.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub async fn api_server(
+    source: &KubeSource,
+    folders: &Arc<Folders>,
+    registry: &mut Registry,
+    drain: &drain::Watch,
+) -> Result<ApiServer, StartError> {
+    let source = source.clone();
+    let load = move || -> BoxFuture<'static, _> {
+        let source = source.clone();
+        Box::pin(async move {
+            let Loaded { mut config, files } = credentials::load(&source).await.map_err(StartError::Source)?;
+            config.connect_timeout = Some(CONNECT);
+            config.read_timeout = Some(SILENCE);
+            Access::new(&config).await.map_err(StartError::Upstream)?;
+            Ok(Loaded { config, files })
+        })
+    };
+    ApiServer::keep(Box::new(load), folders, registry, drain).await
 }
 
 // === impl KubeExecutor ===
@@ -92,11 +111,10 @@ impl KubeExecutor {
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
         let metrics = KubeMetrics::register(registry);
-        if !options.enabled {
+        let Some(api_server) = &options.api_server else {
             return Ok(Self { service: KubeService::new(Mode::Disabled) });
-        }
-        let config = credentials::load(&options.source).await.map_err(StartError::Source)?;
-        let upstream = Upstream::new(&config, metrics.clone(), drain).await.map_err(StartError::Upstream)?;
+        };
+        let upstream = Upstream::new(api_server, metrics.clone(), drain).await.map_err(StartError::Upstream)?;
         info!(server = %upstream.authority(), filter = options.managed_only, "serving the Kubernetes API");
         let mode = if options.managed_only {
             Mode::Filtered(Arc::new(Filter::start(&options, upstream, metrics, drain)))

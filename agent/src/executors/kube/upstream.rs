@@ -4,9 +4,15 @@
 //! for byte as they came, behind the path that the server's own address may have. Nothing that may have reached the API
 //! server is sent a second time.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use common::{Refusal, drain};
+use arc_swap::ArcSwap;
+use common::{Refusal, Report, api_server::ApiServer, drain};
 use futures_util::future::BoxFuture;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -16,10 +22,11 @@ use http::{
 use hyper::body::Incoming;
 use kube::Config;
 use tower::service_fn;
+use tracing::{error, info_span};
 
 use super::{
     body::SendBody,
-    connect::connector,
+    connect::{Connector, connector},
     connections::{Connections, SendError},
     credentials::{Credentials, CredentialsError},
     metrics::{KubeMetrics, Purpose},
@@ -30,13 +37,27 @@ use super::{
 pub(super) struct Upstream(Arc<Inner>);
 
 struct Inner {
+    /// As the configuration is now; who sends already goes on with what was.
+    server: ArcSwap<Server>,
+    metrics: KubeMetrics,
+}
+
+/// One server, and who we are to it.
+struct Server {
     connections: Connections,
+    access: Access,
+}
+
+/// What a configuration comes to.
+pub(super) struct Access {
+    connector: Connector,
+    /// Scheme and authority.
+    url: Uri,
     authority: Authority,
     /// The path of the server's address, without a slash at its end.
     prefix: String,
     host: HeaderValue,
     credentials: Credentials,
-    metrics: KubeMetrics,
 }
 
 /// Why a request was not answered.
@@ -78,36 +99,21 @@ pub enum UpstreamStartError {
 impl Upstream {
     /// Prepares the client, whose tasks belong to `drain`. Nothing is connected yet.
     pub(super) async fn new(
-        config: &Config,
+        api_server: &ApiServer,
         metrics: KubeMetrics,
         drain: &drain::Watch,
     ) -> Result<Self, UpstreamStartError> {
-        let connector = connector(config).map_err(|error| UpstreamStartError::Tls(error.into()))?;
-        let credentials = Credentials::new(config).await.map_err(UpstreamStartError::Credentials)?;
-        let address = || UpstreamStartError::Address(config.cluster_url.clone());
-        let scheme = config.cluster_url.scheme().ok_or_else(address)?;
-        if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
-            return Err(address());
-        }
-        let authority = config.cluster_url.authority().ok_or_else(address)?;
-        // Whatever stands before an `@` would be credentials that nobody reads, and must not be shown.
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let authority = Authority::try_from(host).map_err(|_| address())?;
-        let server = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
-        let connections = Connections::new(connector, server.map_err(|_| address())?, drain.clone());
-        Ok(Self(Arc::new(Inner {
-            connections,
-            authority,
-            prefix: config.cluster_url.path().trim_end_matches('/').to_owned(),
-            host: HeaderValue::try_from(host).map_err(|_| address())?,
-            credentials,
-            metrics,
-        })))
+        let config = api_server.current();
+        let server = ArcSwap::from_pointee(Server::new(Access::new(&config).await?, drain));
+        let inner = Arc::new(Inner { server, metrics });
+        drain
+            .spawn(info_span!("api_server"), follow(Arc::downgrade(&inner), api_server.clone(), config, drain.clone()));
+        Ok(Self(inner))
     }
 
     /// Host and port.
-    pub(super) fn authority(&self) -> &Authority {
-        &self.0.authority
+    pub(super) fn authority(&self) -> Authority {
+        self.0.server.load().access.authority.clone()
     }
 
     /// Sends a request and returns the answer when its head is here. The URI's path and query are what counts of it;
@@ -120,23 +126,24 @@ impl Upstream {
         mut request: Request<SendBody>,
         purpose: Purpose,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let inner = &*self.0;
-        *request.uri_mut() = inner.uri(request.uri().path_and_query()).map_err(UpstreamError::Path)?;
+        let server = self.0.server.load_full();
+        let access = &server.access;
+        *request.uri_mut() = access.uri(request.uri().path_and_query()).map_err(UpstreamError::Path)?;
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
-        if inner.credentials.impersonates() && headers.keys().any(is_impersonation) {
+        if access.credentials.impersonates() && headers.keys().any(is_impersonation) {
             return Err(UpstreamError::Impersonation);
         }
-        headers.insert(HOST, inner.host.clone());
-        inner.credentials.apply(headers).await.map_err(UpstreamError::Credentials)?;
-        let answer = inner.connections.send(request).await;
-        inner.metrics.requested(purpose, answer.as_ref().ok().map(Response::status));
+        headers.insert(HOST, access.host.clone());
+        access.credentials.apply(headers).await.map_err(UpstreamError::Credentials)?;
+        let answer = server.connections.send(request).await;
+        self.0.metrics.requested(purpose, answer.as_ref().ok().map(Response::status));
         let answer = answer.map_err(|error| match error {
             SendError::Connect(error) => UpstreamError::Connect(error),
             SendError::Exchange(error) => UpstreamError::Exchange(error),
         })?;
         if answer.status() == StatusCode::UNAUTHORIZED {
-            inner.credentials.rejected();
+            access.credentials.rejected();
         }
         Ok(answer)
     }
@@ -164,13 +171,65 @@ impl Upstream {
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").field("authority", &self.0.authority).finish_non_exhaustive()
+        f.debug_struct("Upstream").field("authority", &self.authority()).finish_non_exhaustive()
     }
 }
 
-// === impl Inner ===
+/// Puts to use what changes, for as long as there is a client.
+async fn follow(client: Weak<Inner>, api_server: ApiServer, mut used: Arc<Config>, drain: drain::Watch) {
+    loop {
+        tokio::select! {
+            () = api_server.other_than(&used) => {}
+            () = drain.draining() => return,
+        }
+        used = api_server.current();
+        let access = Access::new(&used).await;
+        let Some(client) = client.upgrade() else { return };
+        match access {
+            // The connections of the one before go as soon as nothing runs on them.
+            Ok(access) => client.server.store(Arc::new(Server::new(access, &drain))),
+            // It was looked at before, so this is for what changed in between: that is told of anew.
+            Err(error) => error!(error = %Report(&error), "what was reloaded cannot be used, what was stays in use"),
+        }
+    }
+}
 
-impl Inner {
+// === impl Server ===
+
+impl Server {
+    fn new(access: Access, drain: &drain::Watch) -> Self {
+        let connections = Connections::new(access.connector.clone(), access.url.clone(), drain.clone());
+        Self { connections, access }
+    }
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Reads the credentials. Nothing is connected yet.
+    pub(super) async fn new(config: &Config) -> Result<Self, UpstreamStartError> {
+        let connector = connector(config).map_err(|error| UpstreamStartError::Tls(error.into()))?;
+        let credentials = Credentials::new(config).await.map_err(UpstreamStartError::Credentials)?;
+        let address = || UpstreamStartError::Address(config.cluster_url.clone());
+        let scheme = config.cluster_url.scheme().ok_or_else(address)?;
+        if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
+            return Err(address());
+        }
+        let authority = config.cluster_url.authority().ok_or_else(address)?;
+        // Whatever stands before an `@` would be credentials that nobody reads, and must not be shown.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let authority = Authority::try_from(host).map_err(|_| address())?;
+        let url = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
+        Ok(Self {
+            connector,
+            url: url.map_err(|_| address())?,
+            authority,
+            prefix: config.cluster_url.path().trim_end_matches('/').to_owned(),
+            host: HeaderValue::try_from(host).map_err(|_| address())?,
+            credentials,
+        })
+    }
+
     fn uri(&self, target: Option<&PathAndQuery>) -> Result<Uri, http::Error> {
         let target = match target {
             Some(target) if self.prefix.is_empty() => target.clone(),

@@ -262,7 +262,7 @@ async fn a_request_body_streams() {
 #[tokio::test]
 async fn an_agent_whose_proxy_is_off_says_so_and_needs_no_credentials() {
     let mut plan = Plan::filtered();
-    plan.options.enabled = false;
+    plan.enabled = false;
     plan.user = json!({"tokenFile": "/does/not/exist"});
     let mut world = plan.build(|_| {}).await;
     let read = world.get_pod("web").await;

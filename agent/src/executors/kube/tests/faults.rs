@@ -1,5 +1,7 @@
 //! An API server that is away, or does what none should.
 
+use std::sync::Arc;
+
 use common::drain;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -14,7 +16,10 @@ use super::{
     server::{marked, pod},
     world::{LONG, Plan, World, request},
 };
-use crate::executors::kube::StartError;
+use crate::{
+    config::KubeSource,
+    executors::kube::{StartError, api_server},
+};
 
 /// A world before a server that reads a request's head, writes this, and closes.
 async fn before(answer: &'static [u8]) -> (World, drain::Signal) {
@@ -153,12 +158,11 @@ async fn a_configuration_that_cannot_be_used_is_told_with_its_cause() {
     let start = |text: &str| {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut options = Plan::open().options;
-        options.source.kubeconfig = Some(file.path().to_owned());
+        let source = KubeSource { kubeconfig: Some(file.path().to_owned()), context: None };
         let watch = watch.clone();
         async move {
             let mut registry = prometheus_client::registry::Registry::default();
-            let error = crate::executors::kube::KubeExecutor::start(options, &watch, &mut registry).await.unwrap_err();
+            let error = api_server(&source, &Arc::default(), &mut registry, &watch).await.unwrap_err();
             drop(file);
             (common::Report(&error).to_string(), error)
         }

@@ -1,6 +1,6 @@
 //! An executor, the server behind it, and a client on a pipe before it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use common::drain;
@@ -19,7 +19,7 @@ use tracing::Span;
 use super::server::{Server, pod};
 use crate::{
     config::KubeSource,
-    executors::kube::{KubeExecutor, KubeOptions},
+    executors::kube::{KubeExecutor, KubeOptions, api_server},
 };
 
 pub(super) struct World {
@@ -43,6 +43,8 @@ pub(super) struct Read {
 /// What a world is made from.
 pub(super) struct Plan {
     pub(super) options: KubeOptions,
+    /// Whether requests are carried out at all.
+    pub(super) enabled: bool,
     /// Behind the server's address in the kubeconfig.
     pub(super) prefix: &'static str,
     /// The members of the user in the kubeconfig, as JSON.
@@ -57,13 +59,13 @@ impl Plan {
     pub(super) fn filtered() -> Self {
         Self {
             options: KubeOptions {
-                source: KubeSource::default(),
-                enabled: true,
+                api_server: None,
                 managed_only: true,
                 managed_creates_only: false,
                 namespace: "argocd".to_owned(),
                 application_namespaces: vec!["argocd".to_owned()],
             },
+            enabled: true,
             prefix: "",
             user: serde_json::json!({"token": "agents-own"}),
             address: None,
@@ -92,8 +94,10 @@ impl Plan {
             "users": [{"name": "u", "user": self.user}],
         });
         std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
-        self.options.source.kubeconfig = Some(kubeconfig.path().to_owned());
+        let source = KubeSource { kubeconfig: Some(kubeconfig.path().to_owned()), context: None };
         let mut registry = Registry::default();
+        let api_server = api_server(&source, &Arc::default(), &mut registry, &watch).await.unwrap();
+        self.options.api_server = Some(api_server).filter(|_| self.enabled);
         let executor = KubeExecutor::start(self.options, &watch, &mut registry).await.unwrap();
         let pipe = pipe(&executor, &watch).await;
         World { server, registry, executor, pipe, watch, _signal: signal, _kubeconfig: kubeconfig }

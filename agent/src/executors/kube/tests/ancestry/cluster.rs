@@ -65,7 +65,7 @@ impl Cluster {
         let mut registry = Registry::default();
         let metrics = KubeMetrics::register(&mut registry);
         let config = kube::Config::new(format!("http://{}", server.address).parse().unwrap());
-        let upstream = Upstream::new(&config, metrics.clone(), &watch).await.unwrap();
+        let upstream = Upstream::new(&config.into(), metrics.clone(), &watch).await.unwrap();
         let ancestry = Ancestry::new(&upstream, Namespaces::new("argocd", &[]), &metrics, watch);
         Self { server, ancestry, tracking: Arc::default(), registry, state, signal }
     }
