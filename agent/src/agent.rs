@@ -162,8 +162,8 @@ impl Agent {
         let metrics = Arc::new(metrics);
         let health = Health { readiness, healthz: Healthz::While(attached) };
         let pages = [
-            (metrics_listener, Admin { metrics: Some(metrics), health: None }),
-            (healthz_listener, Admin { metrics: None, health: Some(health) }),
+            (metrics_listener, Admin { metrics: Some(metrics), ..Admin::default() }),
+            (healthz_listener, Admin { health: Some(health), ..Admin::default() }),
         ];
         for (listener, admin) in pages {
             if let Some(listener) = listener {

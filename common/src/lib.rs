@@ -20,6 +20,7 @@ pub mod redis;
 pub mod refusal;
 pub mod report;
 pub mod resp;
+pub mod roster;
 pub mod telemetry;
 pub mod tls;
 pub mod tunnel;

@@ -139,7 +139,7 @@ start_principal() {
     '--auth=mtls:CN=([^,]+)' --tls-cert="$work/pki/principal.crt" --tls-key="$work/pki/principal.key" \
     --root-ca-path="$work/pki/ca.crt" --resource-proxy-listen="127.0.0.1:$door" \
     --resource-proxy-cert-path="$work/pki/door.crt" --resource-proxy-key-path="$work/pki/door.key" \
-    --resource-proxy-ca-path="$work/pki/ca.crt" --healthz-port="$principal_health" --metrics-port="$principal_metrics" \
+    --resource-proxy-ca-path="$work/pki/ca.crt" --healthz-port="$principal_health" --metrics-port="$principal_metrics" --admin-port=0 \
     --redis-proxy-listen="127.0.0.1:$redis_door" --redis-server-address="127.0.0.1:$redis_control" \
     --kubeconfig="$work/control.kubeconfig" --log-format=json
 }

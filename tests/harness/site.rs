@@ -84,6 +84,7 @@ impl Site {
             "--disable-redis-proxy=true".into(),
             format!("--healthz-port={healthz}"),
             format!("--metrics-port={metrics}"),
+            "--admin-port=0".into(),
             "--namespace=argocd".into(),
             "--auth=mtls:CN=([^,]+)".into(),
             format!("--tls-cert={crt}"),

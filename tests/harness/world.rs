@@ -89,6 +89,7 @@ impl World {
             namespace: "argocd".into(),
             metrics_port: Some(0),
             healthz_port: Some(0),
+            admin_port: Some(0),
             stream_window: limits::STREAM_WINDOW,
             drain_grace: Duration::from_secs(5),
             max_connections: 16_384,

@@ -22,6 +22,8 @@ pub(crate) enum Port {
     Metrics,
     /// Kubelets, plain HTTP.
     Healthz,
+    /// Operators, plain HTTP on loopback.
+    Admin,
 }
 
 // === impl Port ===
@@ -30,12 +32,13 @@ impl Port {
     /// Every port of a principal, the Redis door's where it is open. A new address does not compile until it is a [`Port`]
     /// here, and a new `Port` not until every table has a row for it.
     pub(crate) fn all(principal: &Principal) -> Vec<(Self, SocketAddr)> {
-        let Principal { grpc, kube_door, metrics, healthz, redis_door, agents: _, routes: _ } = principal;
+        let Principal { grpc, kube_door, metrics, healthz, admin, redis_door, agents: _, routes: _ } = principal;
         let always = [
             (Self::Grpc, *grpc),
             (Self::KubeDoor, kube_door.expect("a door that is open")),
             (Self::Metrics, metrics.expect("a page of metrics")),
             (Self::Healthz, healthz.expect("pages of health")),
+            (Self::Admin, admin.expect("a list of agents")),
         ];
         always.into_iter().chain(redis_door.map(|address| (Self::RedisDoor, address))).collect()
     }
@@ -44,7 +47,7 @@ impl Port {
     pub(crate) fn speaks_tls(self) -> bool {
         match self {
             Self::Grpc | Self::KubeDoor => true,
-            Self::RedisDoor | Self::Metrics | Self::Healthz => false,
+            Self::RedisDoor | Self::Metrics | Self::Healthz | Self::Admin => false,
         }
     }
 }
@@ -54,7 +57,7 @@ async fn every_port_is_another_and_answers_as_its_tables_say() {
     let redis = Redis::start(&[]).await;
     let world = World::start_with(|config| config.redis_door = Some(door_to(redis.address()))).await;
     let ports = Port::all(&world.principal);
-    assert_eq!(ports.len(), 5);
+    assert_eq!(ports.len(), 6);
     for (index, (port, address)) in ports.iter().enumerate() {
         assert!(ports.iter().skip(index + 1).all(|(_, other)| other.port() != address.port()), "{port:?}");
         let answer = harness::raw::plain(*address).await.unwrap();

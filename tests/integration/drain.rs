@@ -160,9 +160,14 @@ async fn idle(port: Port, address: std::net::SocketAddr, caller: &Caller) -> Vec
             subscriber.ask(&["SUBSCRIBE", "a"]).await;
             vec![plain, Box::new(used), Box::new(subscriber)]
         }
-        Port::Metrics | Port::Healthz => {
+        Port::Metrics | Port::Healthz | Port::Admin => {
             let mut used = raw::plain(address).await.unwrap();
-            used.send(get(if port == Port::Metrics { "/metrics" } else { "/livez" })).await.unwrap();
+            let path = match port {
+                Port::Metrics => "/metrics",
+                Port::Admin => "/agents",
+                _ => "/livez",
+            };
+            used.send(get(path)).await.unwrap();
             assert_eq!(used.answer().await.unwrap().status, 200);
             vec![plain, Box::new(used)]
         }

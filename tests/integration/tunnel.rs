@@ -325,6 +325,7 @@ impl Raw {
             capabilities: vec![],
             targets: vec![],
             cluster_labels: std::collections::BTreeMap::new(),
+            instance: None,
         };
         say.send(AgentEvent::Hello(hello).into()).await.unwrap();
         let said = stream::poll_fn(move |cx| said.poll_recv(cx));

@@ -51,7 +51,7 @@ fn fate(port: Port, who: Who) -> Fate {
         (Port::KubeDoor, Who::WithBadToken) => Fate::Answered(401),
         (Port::KubeDoor, Who::OfAnotherAuthority | Who::Expired) => Fate::NoHandshake,
         (Port::RedisDoor, _) => Fate::ToldToLogIn,
-        (Port::Metrics | Port::Healthz, _) => Fate::Served,
+        (Port::Metrics | Port::Healthz | Port::Admin, _) => Fate::Served,
     }
 }
 

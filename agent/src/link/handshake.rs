@@ -27,6 +27,8 @@ pub(super) struct Introduction {
     pub(super) namespace: String,
     pub(super) targets: Vec<Target>,
     pub(super) cluster_labels: BTreeMap<String, String>,
+    /// Of this run of the process.
+    pub(super) instance: String,
 }
 
 /// An attached session's ends.
@@ -74,6 +76,7 @@ pub(super) async fn attach(
         capabilities: Vec::new(),
         targets: introduction.targets.clone(),
         cluster_labels: introduction.cluster_labels.clone(),
+        instance: Some(introduction.instance.clone()),
     });
     // The queue is empty, so this finds room at once.
     if say.try_send(hello).is_err() {

@@ -62,7 +62,8 @@ impl Link {
     ) -> (Self, watch::Receiver<bool>) {
         let (connected, is_connected) = watch::channel(false);
         let LinkOptions { mode, namespace, creds, cluster_labels, ping_interval } = options;
-        let introduction = Introduction { mode, namespace, targets: dispatch.targets(), cluster_labels };
+        let instance = format!("{:016x}", rand::random::<u64>());
+        let introduction = Introduction { mode, namespace, targets: dispatch.targets(), cluster_labels, instance };
         (
             Self { connector: Box::new(connector), introduction, creds, ping_interval, dispatch, metrics, connected },
             is_connected,

@@ -73,6 +73,10 @@ pub struct Hello {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Of this run of the agent's process: by it a session that replaces one of the same process is told from one of another
+    /// agent of the same name. Random, at most 256 bytes; for logs, never for decisions.
+    #[prost(string, tag = "9")]
+    pub instance: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {

@@ -30,6 +30,20 @@ pub struct Admin {
     pub health: Option<Health>,
     /// `/metrics`.
     pub metrics: Option<Arc<Registry>>,
+    /// A page of JSON of the process's own.
+    pub json: Option<JsonPage>,
+}
+
+/// Makes JSON of a query.
+type Make = Arc<dyn Fn(&str) -> Bytes + Send + Sync>;
+
+/// A page of JSON, made anew for each request.
+#[derive(Clone)]
+pub struct JsonPage {
+    /// Where it is.
+    pub path: &'static str,
+    /// What it is, given the query.
+    pub make: Make,
 }
 
 /// What the health pages tell.
@@ -120,7 +134,13 @@ impl Admin {
                 let exposition = Exposition::negotiate(request.headers());
                 with_type(StatusCode::OK, registry.encode(exposition), exposition.content_type())
             }
-            _ => return text(StatusCode::NOT_FOUND, "not found"),
+            (path, _, _) => match self.json.as_ref().filter(|page| page.path == path) {
+                Some(page) => {
+                    let query = request.uri().query().unwrap_or_default();
+                    with_type(StatusCode::OK, (page.make)(query), "application/json")
+                }
+                None => return text(StatusCode::NOT_FOUND, "not found"),
+            },
         };
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return page;
@@ -128,6 +148,14 @@ impl Admin {
         let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         refusal
+    }
+}
+
+// === impl JsonPage ===
+
+impl std::fmt::Debug for JsonPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonPage").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -198,7 +226,11 @@ mod tests {
             let readiness = Readiness::new(watch.clone());
             let (ready, connected) = (readiness.latch("doors"), readiness.latch("connection"));
             let healthz = Healthz::While(connected.clone());
-            let admin = Admin { health: Some(Health { readiness, healthz }), metrics: Some(Arc::new(Registry::new())) };
+            let admin = Admin {
+                health: Some(Health { readiness, healthz }),
+                metrics: Some(Arc::new(Registry::new())),
+                json: None,
+            };
             watch.spawn(Span::none(), admin.serve(listener, watch.clone()));
             Self { address, signal, ready, connected }
         }
@@ -276,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_shows_only_the_pages_it_was_given() {
-        let metrics = Admin { health: None, metrics: Some(Arc::new(Registry::new())) };
+        let metrics = Admin { metrics: Some(Arc::new(Registry::new())), ..Admin::default() };
         let status = |admin: &Admin, path: &str| admin.answer(&Request::get(path).body(()).unwrap()).status();
         assert_eq!(status(&metrics, "/metrics"), StatusCode::OK);
         assert_eq!(status(&metrics, "/readyz"), StatusCode::NOT_FOUND);

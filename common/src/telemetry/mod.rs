@@ -9,6 +9,6 @@ mod metrics;
 mod process;
 mod readiness;
 
-pub use admin::{Admin, Health, Healthz};
+pub use admin::{Admin, Health, Healthz, JsonPage};
 pub use metrics::{Exposition, Registry};
 pub use readiness::{Latch, Readiness};

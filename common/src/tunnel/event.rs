@@ -56,6 +56,8 @@ pub struct Hello {
     pub targets: Vec<Target>,
     /// Labels for the agent's cluster Secret, as the agent says them: whether they can be labels is not looked at here.
     pub cluster_labels: BTreeMap<String, String>,
+    /// Of this run of the agent's process; none where the agent is of an older build.
+    pub instance: Option<String>,
 }
 
 /// The principal's answer to a Hello.
@@ -201,7 +203,7 @@ impl TryFrom<proto::Hello> for Hello {
             return Err(InvalidEvent::Versions);
         }
         // These reach log lines and metrics.
-        let texts = [&wire.build, &wire.mode, &wire.namespace];
+        let texts = [&wire.build, &wire.mode, &wire.namespace, &wire.instance];
         if texts.into_iter().chain(&wire.capabilities).any(|text| text.len() > TEXT) {
             return Err(InvalidEvent::Text);
         }
@@ -217,6 +219,7 @@ impl TryFrom<proto::Hello> for Hello {
             capabilities: wire.capabilities,
             targets: wire.targets.iter().filter_map(Target::from_wire).collect(),
             cluster_labels: wire.cluster_labels.into_iter().collect(),
+            instance: Some(wire.instance).filter(|instance| !instance.is_empty()),
         })
     }
 }
@@ -232,6 +235,7 @@ impl From<Hello> for proto::Hello {
             capabilities: hello.capabilities,
             targets: hello.targets.into_iter().map(Target::to_wire).collect(),
             cluster_labels: hello.cluster_labels.into_iter().collect(),
+            instance: hello.instance.unwrap_or_default(),
         }
     }
 }
@@ -317,6 +321,7 @@ mod tests {
             capabilities: vec!["x".into()],
             targets: vec![Target::Kube],
             cluster_labels: [("region".into(), "eu".into())].into(),
+            instance: Some("i".into()),
         };
         for event in [
             AgentEvent::Hello(hello),

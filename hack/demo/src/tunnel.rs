@@ -132,6 +132,7 @@ fn principal_args(papers: &Papers, listen: u16, door: u16, health: u16, metrics:
         ("resource-proxy-ca-path", shown(&papers.authority)),
         ("healthz-port", health.to_string()),
         ("metrics-port", metrics.to_string()),
+        ("admin-port", "0".to_owned()),
     ] {
         args.push(format!("--{flag}={value}"));
     }

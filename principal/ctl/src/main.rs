@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     };
     match run() {
         Ok(answer) => {
+            if let Some(warning) = answer.said_beside() {
+                let _ = writeln!(std::io::stderr(), "argocd-agentctl: {warning}");
+            }
             // A reader that has seen enough and left is no error.
             let _ = std::io::stdout().write_all(answer.render(format).as_bytes());
             answer.exit_code()

@@ -7,6 +7,7 @@ pub mod handshake;
 pub mod metrics;
 pub mod newcomers;
 pub mod registry;
+pub mod roster;
 pub mod routes;
 pub mod serve;
 pub mod service;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use common::{
@@ -12,13 +13,14 @@ use common::{
         event::{GoAwayReason, PrincipalEvent},
     },
 };
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     DialError, Dialer, Directory, Lease,
     metrics::TunnelMetrics,
-    session::{Events, Session},
+    session::{About, Events, Session},
 };
 
 /// Every attached session, by agent and by id.
@@ -50,6 +52,22 @@ struct Attached {
     /// Who is told which session is the newest. One that nobody listens to goes when there is a change, or somebody else
     /// wants to be told.
     told: HashMap<AgentName, watch::Sender<Option<SessionId>>>,
+    /// Those that were attached and are not. As many as have certificates of our CA, so nothing is forgotten.
+    gone: HashMap<AgentName, (Timestamp, About)>,
+}
+
+/// An agent that has attached.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) standing: Standing,
+    pub(super) about: About,
+}
+
+/// How it stands with it now.
+#[derive(Debug)]
+pub(super) enum Standing {
+    Attached { since: Timestamp, round_trip: Option<Duration> },
+    Gone { since: Timestamp },
 }
 
 // === impl Registry ===
@@ -63,18 +81,23 @@ impl Registry {
     }
 
     /// Attaches a new session, which takes over from an older one of the same agent.
-    pub(super) fn attach(&self, agent: &AgentName) -> (Arc<Session>, Events) {
-        let (session, events) = Session::new(agent.clone(), self.limits.per_agent, self.metrics.clone());
+    pub(super) fn attach(&self, agent: &AgentName, about: About) -> (Arc<Session>, Events) {
+        let (session, events) = Session::new(agent.clone(), about, self.limits.per_agent, self.metrics.clone());
         self.directory.saw(agent);
         let mut attached = self.write();
         attached.all.insert(session.id(), Arc::clone(&session));
+        attached.gone.remove(agent);
         let replaced = attached.newest.insert(agent.clone(), Arc::clone(&session));
         attached.tell(agent);
         self.metrics.agents_connected.set(level(&attached.newest));
         drop(attached);
         self.metrics.sessions.inc();
         if let Some(old) = replaced {
-            warn!(%agent, old = %old.id(), new = %session.id(), "a newer session of the agent took over");
+            if session.is_of_the_process_of(&old) {
+                info!(%agent, old = %old.id(), new = %session.id(), "the agent attached anew, its newer session is used");
+            } else {
+                warn!(%agent, old = %old.id(), new = %session.id(), "a newer session of the agent took over");
+            }
             if !old.say(PrincipalEvent::GoAway(GoAwayReason::Replaced)) {
                 old.end();
             }
@@ -89,6 +112,7 @@ impl Registry {
             && newest.get().id() == session.id()
         {
             newest.remove();
+            attached.gone.insert(session.agent().clone(), (Timestamp::now(), session.about().clone()));
             attached.tell(session.agent());
         }
         self.metrics.agents_connected.set(level(&attached.newest));
@@ -112,6 +136,16 @@ impl Registry {
         let mut agents: Vec<_> = self.read().newest.keys().cloned().collect();
         agents.sort();
         agents
+    }
+
+    /// Up to `most` of those that have attached, in order of their names, from the one after `after` on.
+    pub(super) fn seen(&self, after: &str, most: usize) -> Vec<(AgentName, Seen)> {
+        let attached = self.read();
+        let names = attached.newest.keys().chain(attached.gone.keys()).filter(|name| name.as_str() > after);
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.truncate(most);
+        names.into_iter().filter_map(|name| Some((name.clone(), attached.seen(name)?))).collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Attached> {
@@ -154,6 +188,15 @@ impl Attached {
         self.newest.get(agent).map(|session| session.id())
     }
 
+    fn seen(&self, agent: &AgentName) -> Option<Seen> {
+        if let Some(session) = self.newest.get(agent) {
+            let standing = Standing::Attached { since: session.since(), round_trip: session.round_trip() };
+            return Some(Seen { standing, about: session.about().clone() });
+        }
+        let (since, about) = self.gone.get(agent)?;
+        Some(Seen { standing: Standing::Gone { since: *since }, about: about.clone() })
+    }
+
     /// What is newest has changed.
     fn tell(&mut self, agent: &AgentName) {
         let newest = self.newest_of(agent);
@@ -180,20 +223,24 @@ mod tests {
         Registry::new(directory, Limits { per_agent: 8, all: 8 }, metrics)
     }
 
+    fn about() -> About {
+        About { build: "1".into(), mode: "managed".into(), namespace: "argocd".into(), instance: None }
+    }
+
     #[test]
     fn whoever_follows_an_agent_is_told_of_each_of_its_sessions() {
         let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
         let mut newest = registry.newest(&agent);
         assert_eq!(*newest.borrow_and_update(), None);
-        let (first, _events) = registry.attach(&agent);
+        let (first, _events) = registry.attach(&agent, about());
         assert!(newest.has_changed().unwrap());
         assert_eq!(*newest.borrow_and_update(), Some(first.id()));
-        let (second, _events) = registry.attach(&agent);
+        let (second, _events) = registry.attach(&agent, about());
         assert_eq!(*newest.borrow_and_update(), Some(second.id()));
         // One that was replaced ends without being told of: nothing changes.
         registry.detach(&first);
         assert!(!newest.has_changed().unwrap());
-        let (_other, _events) = registry.attach(&AgentName::parse("b").unwrap());
+        let (_other, _events) = registry.attach(&AgentName::parse("b").unwrap(), about());
         assert!(!newest.has_changed().unwrap());
         registry.retire(&second);
         assert_eq!(*newest.borrow_and_update(), None);
@@ -206,7 +253,7 @@ mod tests {
     fn who_is_not_followed_any_more_costs_nothing() {
         let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
         drop(registry.newest(&agent));
-        let (_session, _events) = registry.attach(&agent);
+        let (_session, _events) = registry.attach(&agent, about());
         assert!(registry.read().told.is_empty());
         drop(registry.newest(&agent));
         let newest = registry.newest(&AgentName::parse("b").unwrap());

@@ -30,7 +30,7 @@ use super::{
     auth::{Authenticator, Entrance, Grant, Unknown},
     handshake::{self, Liveliness},
     metrics::{RefusedCall, TunnelMetrics},
-    session::{Events, Session},
+    session::{About, Events, Session},
 };
 
 /// The service; one serves every connection.
@@ -170,6 +170,7 @@ impl TunnelService {
             }
             &AgentEvent::Pong(nonce) => {
                 if let Some(round_trip) = liveness.pong(nonce, now) {
+                    session.took(round_trip);
                     self.metrics.round_trip.observe(round_trip.as_secs_f64());
                     debug!(round_trip_micros = round_trip.as_micros(), "pong");
                 }
@@ -206,7 +207,13 @@ impl Tunnel for TunnelService {
             info!(%agent, error = %Report(&error), "agent refused");
             error.status()
         })?;
-        let (session, outgoing) = self.registry.attach(&agent);
+        let about = About {
+            build: hello.build.clone(),
+            mode: hello.mode.clone(),
+            namespace: hello.namespace.clone(),
+            instance: hello.instance.clone(),
+        };
+        let (session, outgoing) = self.registry.attach(&agent, about);
         let span = info_span!("session", %agent, session = %session.id());
         span.in_scope(|| {
             info!(build = %hello.build, mode = %hello.mode, namespace = %hello.namespace, version, "agent attached");

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use common::{
@@ -18,6 +19,7 @@ use common::{
         stream::{Attached, End, Outgoing},
     },
 };
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,10 @@ use super::{DialError, Lease, metrics::TunnelMetrics};
 pub struct Session {
     id: SessionId,
     agent: AgentName,
+    about: About,
+    since: Timestamp,
+    /// Of the last ping, in microseconds; 0 before the first was answered.
+    round_trip: AtomicU64,
     control: mpsc::Sender<PrincipalEvent>,
     cancels: mpsc::Sender<PipeId>,
     /// Pipes asked for and not open yet. A std mutex: held for a map operation, never across an await.
@@ -37,6 +43,16 @@ pub struct Session {
     max_requests: u32,
     ended: CancellationToken,
     metrics: TunnelMetrics,
+}
+
+/// What an agent says of itself, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) build: String,
+    pub(super) mode: String,
+    pub(super) namespace: String,
+    /// Of its process.
+    pub(super) instance: Option<String>,
 }
 
 /// The receiving ends of a session's events, for its control stream.
@@ -59,13 +75,21 @@ struct Pending {
 // === impl Session ===
 
 impl Session {
-    pub(super) fn new(agent: AgentName, max_requests: usize, metrics: TunnelMetrics) -> (Arc<Self>, Events) {
+    pub(super) fn new(
+        agent: AgentName,
+        about: About,
+        max_requests: usize,
+        metrics: TunnelMetrics,
+    ) -> (Arc<Self>, Events) {
         let (control, control_events) = mpsc::channel(common::tunnel::limits::QUEUED_OPENS);
         // A pipe is cancelled at most once, so this never fills while the agent reads its control stream.
         let (cancels, cancel_events) = mpsc::channel(max_requests.saturating_mul(2));
         let session = Arc::new(Self {
             id: SessionId::random(),
             agent,
+            about,
+            since: Timestamp::now(),
+            round_trip: AtomicU64::new(0),
             control,
             cancels,
             pending: Mutex::default(),
@@ -88,6 +112,33 @@ impl Session {
     #[must_use]
     pub fn agent(&self) -> &AgentName {
         &self.agent
+    }
+
+    /// What the agent says of itself.
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// When it was attached.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// A ping was answered.
+    pub(super) fn took(&self, round_trip: Duration) {
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// What the last ping took.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// Whether the same run of the agent's process attached both, as far as that is known.
+    pub(super) fn is_of_the_process_of(&self, other: &Self) -> bool {
+        self.about.instance.is_some() && self.about.instance == other.about.instance
     }
 
     /// Reserves one exchange; `place` is its place among those of all agents.

@@ -69,6 +69,11 @@ pub(crate) struct Listener {
     #[arg(long, env = "ARGOCD_PRINCIPAL_HEALTH_CHECK_PORT", value_name = "PORT", default_value = "8003", value_parser = number::<u16>(1..=65535))]
     pub(crate) healthz_port: u16,
 
+    /// Port on loopback that tells which agents are attached, for `argocd-agentctl agent list`, which gets there by a
+    /// port-forward; 0 means none
+    #[arg(long, env = "ARGOCD_PRINCIPAL_ADMIN_PORT", value_name = "PORT", default_value = "8004", value_parser = number::<u16>(0..=65535))]
+    pub(crate) admin_port: u16,
+
     /// Namespace of the control plane; needed only outside a cluster, where the Pod's own cannot be read
     #[arg(long, short, env = "ARGOCD_PRINCIPAL_NAMESPACE", value_name = "NAMESPACE")]
     pub(crate) namespace: Option<String>,

@@ -58,6 +58,8 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// The port of the health endpoints, 0 for any free one; `None` when there are none.
     pub healthz_port: Option<u16>,
+    /// Port on loopback where the attached agents are told of.
+    pub admin_port: Option<u16>,
     /// The HTTP/2 window of one pipe, in bytes.
     pub stream_window: u32,
     /// The time that running requests have once draining begins.
@@ -181,6 +183,7 @@ impl TryFrom<Args> for Config {
             namespace,
             metrics_port: Some(args.listener.metrics_port).filter(|port| *port != 0),
             healthz_port: Some(args.listener.healthz_port),
+            admin_port: Some(args.listener.admin_port).filter(|port| *port != 0),
             stream_window: args.limits.tunnel_stream_window,
             drain_grace: args.limits.drain_grace,
             max_connections: args.limits.max_connections,

@@ -4,13 +4,20 @@ mod jwt;
 mod redis;
 mod tls;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{
     api_server::ApiServer,
     drain,
     redis::EndpointError,
-    telemetry::{Admin, Health, Healthz, Readiness, Registry as Metrics},
+    roster,
+    telemetry::{Admin, Health, Healthz, JsonPage, Readiness, Registry as Metrics},
     tls::{Folders, MaterialError, TlsError},
     tunnel::limits::HANDSHAKE,
 };
@@ -23,7 +30,7 @@ use self::{
 };
 use crate::{
     agents::{
-        Dialer, Directory, Registry, Router, Tokens,
+        self, Dialer, Directory, Registry, Router, Tokens,
         auth::{Authenticator, Entrance, Shown, Terms, UsersError},
         handshake::Liveliness,
         metrics::TunnelMetrics,
@@ -54,6 +61,8 @@ pub struct Principal {
     pub metrics: Option<SocketAddr>,
     /// Where `/healthz`, `/livez` and `/readyz` are, if anywhere.
     pub healthz: Option<SocketAddr>,
+    /// Where `/agents` is, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// Who is attached.
     pub agents: Arc<Registry>,
     /// Whose a key is, where the Redis door is open.
@@ -116,7 +125,7 @@ pub enum Error {
     /// A socket cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The port of metrics or health cannot be bound.
+    /// The port of metrics, health or the list of agents cannot be bound.
     #[error("cannot listen on port {port} for {door}")]
     Admin {
         /// For whom.
@@ -191,6 +200,7 @@ impl Principal {
         };
         let known = Authenticator::start(config.auth.clone(), terms, metrics.part("authentication"), drain).await;
         let authenticator = Arc::new(known.map_err(Error::Users)?);
+        let admin_listener = bind_local("admin", config.admin_port).await?;
         // What is followed in the background is followed only once nothing can fail any more.
         let door = match door {
             Some(door) => {
@@ -231,10 +241,12 @@ impl Principal {
             redis_door: redis_door.as_ref().map(BoundRedisDoor::local_addr),
             metrics: local_addr(metrics_listener.as_ref()),
             healthz: local_addr(healthz_listener.as_ref()),
+            admin: local_addr(admin_listener.as_ref()),
             agents: Arc::clone(&agents),
             routes: routes.clone(),
         };
 
+        let listed = Arc::clone(&agents);
         let attach = {
             let (blocklist, drain) = (Arc::clone(&blocklist), drain.clone());
             move |connection| attach(connection, serve.clone(), Arc::clone(&blocklist), drain.clone())
@@ -263,9 +275,11 @@ impl Principal {
         serving.release();
         let metrics = Arc::new(metrics);
         let health = Health { readiness, healthz: Healthz::Always };
+        let roster = JsonPage { path: roster::PATH, make: Arc::new(move |query| agents::roster::page(&listed, query)) };
         let pages = [
-            (metrics_listener, Admin { metrics: Some(metrics), health: None }),
-            (healthz_listener, Admin { metrics: None, health: Some(health) }),
+            (metrics_listener, Admin { metrics: Some(metrics), ..Admin::default() }),
+            (healthz_listener, Admin { health: Some(health), ..Admin::default() }),
+            (admin_listener, Admin { json: Some(roster), ..Admin::default() }),
         ];
         for (listener, admin) in pages {
             if let Some(listener) = listener {
@@ -354,6 +368,13 @@ async fn open_kube_door(door: &KubeDoorConfig, tls: &Tls) -> Result<(Listener, S
 async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
     let Some(port) = port else { return Ok(None) };
     let bound = TcpListener::bind(("0.0.0.0", port)).await;
+    bound.map(Some).map_err(|source| Error::Admin { door, port, source })
+}
+
+/// Tells what is not for everybody who reaches the Pod: on loopback, where `kubectl port-forward` comes out.
+async fn bind_local(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
+    let Some(port) = port else { return Ok(None) };
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     bound.map(Some).map_err(|source| Error::Admin { door, port, source })
 }
 

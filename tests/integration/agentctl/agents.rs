@@ -61,12 +61,17 @@ async fn agents_are_listed_one_name_per_line() {
     operator.ok(&format!("agent create a {FAST} --days=10")).await;
     assert_eq!(operator.ok("agent list").await, "a\nb\n");
     assert_eq!(operator.ok("agents list -l tier=front").await, "b\n");
-    let wide = operator.ok("agent list --wide").await;
+    // No principal runs: that is told, and the rest is listed all the same.
+    let said = operator.run("agent list --wide").await;
+    assert_eq!((said.code, said.stderr.lines().count()), (Some(0), 1), "{said:?}");
+    let wide = said.stdout;
     let rows: Vec<Vec<&str>> = wide.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "SERVER", "CERTIFICATE"]);
-    assert_eq!(rows[1][0], "a");
+    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "MODE", "RTT", "SINCE", "SERVER", "CERTIFICATE"]);
+    assert_eq!(rows[1][..2], ["a", "unknown"]);
     assert!(wide.contains("valid for 10 days"), "{wide}");
-    let listed = operator.json("agent list").await;
+    let listed = operator.run("agent list -o json").await;
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["state"], "unknown");
     assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&json!("a"), &json!("b")));
 }
 

@@ -2,6 +2,7 @@
 //! what it issued connects a cluster.
 
 mod agents;
+mod attached;
 mod blocklist;
 mod config;
 mod connect;

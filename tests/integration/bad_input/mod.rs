@@ -29,6 +29,7 @@ async fn still_answers(rig: &Rig) {
                 200
             }
             Port::Metrics => raw::page(address, "/metrics").await.status,
+            Port::Admin => raw::page(address, "/agents").await.status,
             Port::Healthz => raw::page(address, "/readyz").await.status,
             Port::Grpc => {
                 served_http2(&rig.caller.clone().alpn(&[b"h2"]), address).await;

@@ -23,7 +23,7 @@ fn patience(port: Port) -> Option<Duration> {
         // A TLS handshake.
         Port::Grpc | Port::KubeDoor => Some(Duration::from_secs(10)),
         // The head of a request.
-        Port::Metrics | Port::Healthz => Some(Duration::from_secs(5)),
+        Port::Metrics | Port::Healthz | Port::Admin => Some(Duration::from_secs(5)),
         // Redis waits for ever, unless its configuration says otherwise.
         Port::RedisDoor => None,
     }

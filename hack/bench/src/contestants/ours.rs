@@ -107,6 +107,7 @@ impl Ours {
             format!("--resource-proxy-key-path={}", pki("server.key")),
             format!("--resource-proxy-ca-path={}", pki("ca.crt")),
             "--metrics-port=0".to_owned(),
+            "--admin-port=0".to_owned(),
             format!("--healthz-port={principal_health}"),
         ];
         args.extend(principal);

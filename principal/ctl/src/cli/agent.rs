@@ -10,7 +10,7 @@ use crate::names::DEFAULT_RESOURCE_PROXY;
 pub(crate) enum Agent {
     /// Create an agent: the Secret by which Argo CD reaches its cluster
     Create(Create),
-    /// List agents, one name per line
+    /// List agents: a table at a terminal, else one name per line
     List(List),
     /// Show where an agent's cluster is reached, and the certificate for it
     #[command(visible_alias = "show")]
@@ -58,9 +58,19 @@ pub(crate) struct List {
     #[arg(long, short, value_name = "LABEL", value_delimiter = ',')]
     pub(crate) label: Vec<String>,
 
-    /// A table with where each is reached and how long its certificate is valid
+    /// A table also where there is no terminal: what state each is in, where it is reached, how long its certificate is
+    /// valid
     #[arg(long, short)]
     pub(crate) wide: bool,
+
+    /// Where the principal tells which agents are attached, `http://host:port`; without it through port-forwards to its
+    /// Pods, for which you need the right to list Pods and to create pods/portforward
+    #[arg(long, value_name = "URL", value_parser = values::http_address)]
+    pub(crate) admin_address: Option<http::Uri>,
+
+    /// The principal's --admin-port
+    #[arg(long, value_name = "PORT", default_value_t = 8004, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) admin_port: u16,
 }
 
 #[derive(Debug, Args)]

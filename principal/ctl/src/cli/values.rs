@@ -15,6 +15,15 @@ pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, String> {
     text.parse().map_err(|error: crate::pki::NoFingerprint| error.to_string())
 }
 
+/// `http://host:port`.
+pub(super) fn http_address(text: &str) -> Result<http::Uri, String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let right = |uri: &http::Uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()) && uri.path() == "/"
+    };
+    uri.filter(right).ok_or_else(|| "must be http://<host>:<port>, where a principal has its --admin-port".to_owned())
+}
+
 /// `key=value`, with what Kubernetes lets a label be.
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let allowed = || "must be <key>=<value>, both as Kubernetes lets labels be".to_owned();

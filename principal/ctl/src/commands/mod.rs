@@ -29,10 +29,11 @@ use crate::{
 /// When it could not do all of what it was asked.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Answer> {
     let Cli { global, command } = cli;
+    let format = global.output;
     // Not before it is needed: what needs no cluster does not fail for the config file's sake.
     let places = || Places::new(global.clone());
     match command {
-        Command::Agent(command) => agents::run(&places()?, command).await,
+        Command::Agent(command) => agents::run(&places()?, command, format).await,
         Command::Pki(command) => pki::run(&places()?, command).await,
         Command::Jwt(command) => jwt::run(&places()?, command).await,
         Command::Blocklist(command) => blocklist::run(&places()?, command).await,

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{
     Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -17,6 +17,7 @@ pub(crate) struct Side {
     pub(crate) place: Place,
     pub(crate) secrets: Store<Secret>,
     pub(crate) config_maps: Store<ConfigMap>,
+    pub(crate) pods: Api<Pod>,
     /// Where the API server is: two contexts may be of one.
     pub(crate) server: String,
 }
@@ -60,7 +61,14 @@ impl Side {
         let namespace = place.namespace.as_str();
         Ok(Self {
             secrets: Store::new("Secret", "secrets", Api::namespaced(client.clone(), namespace), &place, &server),
-            config_maps: Store::new("ConfigMap", "configmaps", Api::namespaced(client, namespace), &place, &server),
+            config_maps: Store::new(
+                "ConfigMap",
+                "configmaps",
+                Api::namespaced(client.clone(), namespace),
+                &place,
+                &server,
+            ),
+            pods: Api::namespaced(client, namespace),
             place,
             server,
         })

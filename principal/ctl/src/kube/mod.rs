@@ -5,11 +5,13 @@
 
 mod connect;
 mod places;
+mod roster;
 mod settings;
 mod store;
 mod told;
 
 pub(crate) use connect::{Side, context_names};
 pub(crate) use places::{Place, Places, Role};
+pub(crate) use roster::Attached;
 pub(crate) use settings::{Entry, Settings};
 pub(crate) use store::{Change, Store, Written};

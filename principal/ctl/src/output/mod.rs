@@ -27,6 +27,7 @@ pub(crate) struct Answer {
     yaml: String,
     default: Format,
     code: u8,
+    warning: Option<String>,
 }
 
 /// What an action says in JSON and YAML.
@@ -50,7 +51,7 @@ impl Answer {
     pub(crate) fn of(facts: &impl Serialize, text: impl Into<String>) -> anyhow::Result<Self> {
         let json = serde_json::to_string_pretty(facts)? + "\n";
         let yaml = yaml(facts)?;
-        Ok(Self { text: with_end(text.into()), json, yaml, default: Format::Text, code: 0 })
+        Ok(Self { text: with_end(text.into()), json, yaml, default: Format::Text, code: 0, warning: None })
     }
 
     /// What was done, a line each.
@@ -78,6 +79,16 @@ impl Answer {
     /// An answer that is bad news: the exit code says so, too.
     pub(crate) fn failing(self, fails: bool) -> Self {
         Self { code: u8::from(fails), ..self }
+    }
+
+    /// The same with what the reader should know of it, a line on stderr.
+    pub(crate) fn warning(self, warning: Option<String>) -> Self {
+        Self { warning, ..self }
+    }
+
+    /// What is to be said beside it.
+    pub(crate) fn said_beside(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// What is printed.

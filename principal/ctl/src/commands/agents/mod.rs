@@ -2,18 +2,22 @@
 
 mod change;
 mod create;
+mod standing;
+
+use std::io::IsTerminal;
 
 use anyhow::{anyhow, bail};
 use common::AgentName;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 
+use self::standing::Standing;
 use crate::{
     cli::{Agent, AgentDelete, List, PrintTls, TlsPart},
     cluster_secret::{AGENT_LABEL, Cluster, agent_of, is_self_registered, secret_name},
     commands::{blocklist, confirm},
-    kube::{Places, Side},
-    output::{Answer, fields, table},
+    kube::{Attached, Places, Side},
+    output::{Answer, Format, fields, table},
     pki::{Certificate, DAY, now},
 };
 
@@ -37,15 +41,17 @@ struct Listed {
     server: Option<String>,
     not_valid_after: Option<String>,
     fingerprint: Option<String>,
+    #[serde(flatten)]
+    standing: Standing,
     #[serde(skip)]
     days_left: Option<i64>,
 }
 
-pub(super) async fn run(places: &Places, command: Agent) -> anyhow::Result<Answer> {
+pub(super) async fn run(places: &Places, command: Agent, format: Option<Format>) -> anyhow::Result<Answer> {
     let side = Side::at(places.principal()?).await?;
     match command {
         Agent::Create(args) => create::create(&side, &args).await,
-        Agent::List(args) => list(&side, &args).await,
+        Agent::List(args) => list(&side, &args, format).await,
         Agent::Inspect(args) => inspect(&side, &args.name).await,
         Agent::PrintTls(args) => print_tls(&side, &args).await,
         Agent::Reconfigure(args) => change::reconfigure(&side, &args).await,
@@ -72,21 +78,29 @@ fn unknown(side: &Side, agent: &AgentName) -> anyhow::Error {
     )
 }
 
-async fn list(side: &Side, args: &List) -> anyhow::Result<Answer> {
+async fn list(side: &Side, args: &List, format: Option<Format>) -> anyhow::Result<Answer> {
     let labels = args.label.iter().map(String::as_str).chain(std::iter::once(AGENT_LABEL));
     let found = side.secrets.list(&labels.collect::<Vec<_>>().join(",")).await?;
-    let mut agents: Vec<Listed> = found.iter().map(Listed::of).collect();
+    let table_wanted = args.wide || std::io::stdout().is_terminal();
+    // Who asks for names alone need not wait for a principal.
+    let attached = match (table_wanted || format.is_some_and(|format| format != Format::Text)) && !found.is_empty() {
+        true => Some(Attached::ask(side, args.admin_address.as_ref(), args.admin_port).await),
+        false => None,
+    };
+    let mut agents: Vec<Listed> = found.iter().map(|secret| Listed::of(secret, attached.as_ref())).collect();
     agents.sort_by(|one, other| one.name.cmp(&other.name));
     let text = if agents.is_empty() {
         "No agents found.".to_owned()
-    } else if args.wide {
+    } else if table_wanted {
         let rows: Vec<_> = agents.iter().map(Listed::row).collect();
-        table(&["NAME", "SERVER", "CERTIFICATE"], &rows)
+        table(&["NAME", "STATE", "VERSION", "MODE", "RTT", "SINCE", "SERVER", "CERTIFICATE"], &rows)
     } else {
         agents.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>().join("\n")
     };
     let none = agents.is_empty();
-    Ok(Answer::of(&agents, text)?.failing(none))
+    let warning = attached.and_then(|attached| attached.trouble);
+    let warning = warning.map(|trouble| format!("the state of agents is not known: {trouble}"));
+    Ok(Answer::of(&agents, text)?.failing(none).warning(warning))
 }
 
 async fn inspect(side: &Side, agent: &AgentName) -> anyhow::Result<Answer> {
@@ -161,13 +175,15 @@ fn days_left(seconds: i64) -> i64 {
 
 impl Listed {
     /// A Secret that cannot be read is listed all the same, by its name.
-    fn of(secret: &Secret) -> Self {
+    fn of(secret: &Secret, attached: Option<&Attached>) -> Self {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         let cluster = Cluster::read(name, secret).ok();
         let credentials = cluster.as_ref().and_then(|cluster| cluster.credentials(name).ok());
         let leaf = credentials.and_then(|credentials| Certificate::leaf(name, &credentials.certificate).ok());
+        let agent = name.strip_prefix("cluster-").unwrap_or(name);
         Self {
-            name: name.strip_prefix("cluster-").unwrap_or(name).to_owned(),
+            name: agent.to_owned(),
+            standing: Standing::of(agent, attached),
             server: cluster.map(|cluster| cluster.server),
             not_valid_after: leaf.as_ref().map(Certificate::not_after_text),
             fingerprint: leaf.as_ref().map(|leaf| leaf.fingerprint.to_string()),
@@ -181,6 +197,9 @@ impl Listed {
             Some(days) if days < 0 => "expired".to_owned(),
             Some(days) => format!("valid for {days} days"),
         };
-        vec![self.name.clone(), self.server.clone().unwrap_or_else(|| "cannot be read".into()), certificate]
+        let mut row = vec![self.name.clone()];
+        row.extend(self.standing.cells());
+        row.extend([self.server.clone().unwrap_or_else(|| "cannot be read".into()), certificate]);
+        row
     }
 }
