@@ -121,7 +121,8 @@ impl Agent {
             }
         };
         let (host, port) = config.server;
-        let connector = Connector::new(host, port, tls, config.stream_window).map_err(Error::Address)?;
+        let connector =
+            Connector::new(host, port, tls, config.proxies, config.stream_window).map_err(Error::Address)?;
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
 

@@ -13,6 +13,7 @@ use common::{
         values::{given, items},
     },
     label::{self, MOST_LABELS},
+    proxy::Proxies,
     redis::{Credentials, Endpoint, Login},
     tls::{IdentitySource, RootsKey, RootsSource, SecretName},
     tunnel::limits,
@@ -48,6 +49,8 @@ pub struct Config {
     pub cluster_labels: BTreeMap<String, String>,
     /// How to reach this cluster's API server.
     pub kube: KubeSource,
+    /// Which way the principal is reached.
+    pub proxies: Proxies,
     /// How to reach this cluster's Redis, and what is in it.
     pub redis: RedisConfig,
     /// Whether this cluster's Kubernetes API is served at all.
@@ -159,6 +162,7 @@ impl TryFrom<Args> for Config {
                 kubeconfig: given(args.cluster.kubeconfig.as_ref()).map(PathBuf::from),
                 context: given(args.cluster.kubecontext.as_ref()).map(str::to_owned),
             },
+            proxies: Proxies::read(|name| std::env::var(name).ok())?,
             resource_proxy: args.filter.enable_resource_proxy,
             managed_only: args.filter.managed_resources_only,
             managed_creates_only: args.filter.managed_creates_only,

@@ -16,6 +16,7 @@ pub mod drain;
 pub mod http;
 pub mod label;
 pub mod proto;
+pub mod proxy;
 pub mod redis;
 pub mod refusal;
 pub mod report;

@@ -15,6 +15,7 @@ use agent::{
 use common::{
     config::TlsVersions,
     drain,
+    proxy::Proxies,
     redis::Credentials,
     tls::{IdentitySource, RootsSource},
     tunnel::limits,
@@ -151,6 +152,7 @@ impl World {
             destination_based_mapping: false,
             cluster_labels: std::collections::BTreeMap::new(),
             kube: KubeSource::default(),
+            proxies: Proxies::default(),
             redis: RedisConfig {
                 // Nobody is there, which concerns nobody who asks for nothing of it.
                 address: format!("127.0.0.1:{}", process::port()),

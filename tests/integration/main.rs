@@ -24,6 +24,7 @@ mod getting_started;
 mod kubectl;
 mod logs;
 mod observability;
+mod proxy;
 mod redis_door;
 mod redis_endpoint;
 mod redis_executor;

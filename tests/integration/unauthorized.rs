@@ -84,7 +84,11 @@ async fn every_port_treats_every_unauthorised_caller_as_its_row_says() {
                 continue;
             }
             if !port.speaks_tls() {
-                let path = if port == Port::Metrics { "/metrics" } else { "/livez" };
+                let path = match port {
+                    Port::Metrics => "/metrics",
+                    Port::Admin => "/agents",
+                    _ => "/livez",
+                };
                 assert_eq!((raw::page(address, path).await.status, expected), (200, Fate::Served), "{port:?}");
                 continue;
             }

@@ -8,6 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use common::{
+    proxy::{Proxies, ProxyError},
     tls::ClientTls,
     tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS},
 };
@@ -38,6 +39,8 @@ pub trait Connect: Send + Sync + fmt::Debug + 'static {
 pub struct Connector {
     host: String,
     port: u16,
+    /// Whether one is on the way.
+    proxies: Proxies,
     name: ServerName<'static>,
     /// None where a service mesh sees to that.
     tls: Option<Tls>,
@@ -72,6 +75,9 @@ pub enum ConnectError {
     /// No TCP connection.
     #[error("cannot connect to {0}:{1}")]
     Tcp(String, u16, #[source] io::Error),
+    /// A proxy is on the way, and gives no connection.
+    #[error("cannot connect to {0}:{1} through a proxy")]
+    Proxy(String, u16, #[source] ProxyError),
     /// No TLS session.
     #[error("TLS handshake with {0} failed")]
     Tls(String, #[source] io::Error),
@@ -83,22 +89,37 @@ pub enum ConnectError {
 // === impl Connector ===
 
 impl Connector {
-    /// A connector to `host:port`, without TLS unless there is one; `stream_window` is the HTTP/2 window of each pipe.
+    /// A connector to `host:port`, the way that `proxies` say, without TLS unless there is one; `stream_window` is the
+    /// HTTP/2 window of each pipe.
     ///
     /// # Errors
     /// When `host` can be no name of a certificate.
-    pub fn new(host: String, port: u16, tls: Option<ClientTls>, stream_window: u32) -> Result<Self, ConnectError> {
+    pub fn new(
+        host: String,
+        port: u16,
+        tls: Option<ClientTls>,
+        proxies: Proxies,
+        stream_window: u32,
+    ) -> Result<Self, ConnectError> {
         let name = ServerName::try_from(host.clone()).map_err(|_invalid| ConnectError::Name(host.clone()))?;
         let tls = tls.map(|current| Tls { used: ArcSwap::new(current.current()), current });
-        Ok(Self { host, port, name, tls, stream_window })
+        Ok(Self { host, port, proxies, name, tls, stream_window })
     }
 
     async fn dial(&self) -> Result<(Grpc, Driver), ConnectError> {
-        let address = (self.host.as_str(), self.port);
-        let tcp = timeout(HANDSHAKE, TcpStream::connect(address)).await;
-        let tcp = tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting" })?;
-        let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
-        let tcp = tcp.map_err(|error| ConnectError::Tcp(self.host.clone(), self.port, error))?;
+        let tcp_failed = |error| ConnectError::Tcp(self.host.clone(), self.port, error);
+        let tcp = match self.proxies.on_the_way_to(&self.host, self.port) {
+            Some(proxy) => {
+                let tcp = timeout(HANDSHAKE, proxy.connect(&self.host, self.port)).await;
+                let tcp = tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting through the proxy" })?;
+                tcp.map_err(|error| ConnectError::Proxy(self.host.clone(), self.port, error))?
+            }
+            None => {
+                let tcp = timeout(HANDSHAKE, TcpStream::connect((self.host.as_str(), self.port))).await;
+                tcp.map_err(|_elapsed| ConnectError::Timeout { step: "connecting" })?.map_err(tcp_failed)?
+            }
+        };
+        tcp.set_nodelay(true).map_err(tcp_failed)?;
         let Some(Tls { current, used }) = &self.tls else { return http2(tcp, self.stream_window).await };
         let config = current.current();
         used.store(Arc::clone(&config));

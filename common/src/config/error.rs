@@ -25,6 +25,9 @@ pub enum FlagError {
         /// What is allowed, or where the value could have come from.
         allowed: String,
     },
+    /// A variable that is no flag's cannot be taken as it is. Its value is not shown.
+    #[error("{0}")]
+    Variable(&'static str),
     /// The value means something that this version cannot do, and going on without it would surprise.
     #[error("--{flag}={value} is not supported yet")]
     NotSupported {
@@ -62,6 +65,7 @@ impl FlagError {
         match self {
             Self::NotAllowed { flag, .. } | Self::NotSupported { flag, .. } => Some(flag),
             Self::Missing { flags, .. } => flags.first().copied(),
+            Self::Variable(_) => None,
         }
     }
 }
