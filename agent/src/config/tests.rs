@@ -84,6 +84,7 @@ fn the_defaults_are_those_of_the_design() {
             application_namespaces: vec!["argocd".into()],
             destination_based_mapping: false,
             cluster_labels: BTreeMap::new(),
+            proxies: Proxies::read(|name| std::env::var(name).ok()).unwrap(),
             kube: KubeSource { kubeconfig: None, context: None },
             redis: RedisConfig {
                 address: "argocd-redis:6379".into(),
