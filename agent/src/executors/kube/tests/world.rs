@@ -96,8 +96,10 @@ impl Plan {
         std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
         let source = KubeSource { kubeconfig: Some(kubeconfig.path().to_owned()), context: None };
         let mut registry = Registry::default();
-        let api_server = api_server(&source, &Arc::default(), &mut registry, &watch).await.unwrap();
-        self.options.api_server = Some(api_server).filter(|_| self.enabled);
+        if self.enabled {
+            let kept = api_server(&source, &Arc::default(), &mut registry, &watch).await;
+            self.options.api_server = Some(kept.unwrap());
+        }
         let executor = KubeExecutor::start(self.options, &watch, &mut registry).await.unwrap();
         let pipe = pipe(&executor, &watch).await;
         World { server, registry, executor, pipe, watch, _signal: signal, _kubeconfig: kubeconfig }
