@@ -26,7 +26,7 @@ async fn an_agent_attaches_and_serves_through_a_proxy_that_wants_a_login() {
     config.managed_only = false;
     // A name that nobody here can look up, and that is not in the certificate.
     config.server.0 = "principal.example".into();
-    config.tls.root_ca = None;
+    config.tls.as_mut().unwrap().root_ca = None;
     let url = format!("http://agent:word@{proxy}");
     config.proxies = Proxies::read(|name| (name == "HTTPS_PROXY").then(|| url.clone())).unwrap();
     let (_signal, watch) = common::drain::channel();
