@@ -61,13 +61,23 @@ impl Pem {
         }
     }
 
+    /// What errors call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The text, whatever it is.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+    /// The certificates that it holds, in its order.
+    ///
+    /// # Errors
+    /// When there is none, or it is not PEM.
+    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
         let certificates = found.map_err(|error| self.broken(&error))?;
         if certificates.is_empty() {

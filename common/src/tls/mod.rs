@@ -25,7 +25,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use client::{Verification, client_config};
 pub use error::{LoadError, MaterialError};
-pub use files::{FollowedFiles, Folders};
+pub use files::{Folders, FollowedFiles};
 pub use material::{Identity, Pem, Roots};
 pub use metrics::What;
 pub use reload::{AskClients, ClientParts, ClientTls, Materials, ServerParts};

@@ -46,6 +46,26 @@ impl Validity {
         self.not_after.saturating_sub(seconds(now))
     }
 
+    /// When it begins, in seconds since 1970.
+    #[must_use]
+    pub fn begin(self) -> i64 {
+        self.not_before
+    }
+
+    /// Refuses a `time` that is not between its ends.
+    ///
+    /// # Errors
+    /// With the words for it.
+    pub fn now(self, time: UnixTime) -> Result<(), String> {
+        if self.left(time) < 0 {
+            return Err(format!("it expired at {}", self.end_text()));
+        }
+        if seconds(time) < self.not_before {
+            return Err(format!("it is not valid before {}", text(self.not_before)));
+        }
+        Ok(())
+    }
+
     /// Refuses what is not valid at `now`; `name` goes into the error.
     pub(super) fn check(self, now: UnixTime, name: &str) -> Result<(), MaterialError> {
         if self.left(now) < 0 {

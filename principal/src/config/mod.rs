@@ -245,10 +245,7 @@ impl fmt::Display for ListenAddress {
 /// Refuses what would make the process do something else than it was told to.
 fn refuse_later_work(args: &Args) -> Result<(), FlagError> {
     let later = &args.later;
-    let switches = [
-        ("enable-websocket", later.enable_websocket),
-        ("ha-enabled", later.ha_enabled),
-    ];
+    let switches = [("enable-websocket", later.enable_websocket), ("ha-enabled", later.ha_enabled)];
     if let Some((flag, _)) = switches.into_iter().find(|(_, on)| *on) {
         return Err(FlagError::not_supported(flag, true));
     }

@@ -36,11 +36,6 @@ pub use self::{
     cluster_secret::Clusters,
     references::{NotKnown, References},
 };
-pub(crate) use self::{
-    cluster_secret::{AGENT_LABEL, SECRET_TYPE_LABEL},
-    data_secret::DataSecret,
-    references::Servers,
-};
 use self::{
     cluster_secret::ClusterSecret,
     jwt_key::JwtSecret,
@@ -48,6 +43,11 @@ use self::{
     references::Objects,
     single::{Single, named},
     watch::{Followed, Keep, Keeper},
+};
+pub(crate) use self::{
+    cluster_secret::{AGENT_LABEL, SECRET_TYPE_LABEL},
+    data_secret::DataSecret,
+    references::Servers,
 };
 use crate::{
     agents::tokens::Keys,

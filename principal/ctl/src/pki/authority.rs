@@ -3,22 +3,17 @@
 //! Every certificate has a random serial number, the usages of its kind and no other, and a chain up to its root. None
 //! outlives the authority that signed it.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use common::{
     auth::Secret,
+    pki::{self, Signer, Usage},
     tls::{Identity, Pem, Roots},
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
-};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose};
 
-use super::{Certificate, KeyAlgorithm, KeySpec, now};
+use super::{Certificate, KeySpec, now};
 
 /// A certificate chain, leaf first, and the leaf's key, both PEM. They belong together.
 #[derive(Debug, Clone)]
@@ -31,8 +26,7 @@ pub(crate) struct Pair {
 #[derive(Debug)]
 pub(crate) struct Authority {
     name: String,
-    issuer: Issuer<'static, KeyPair>,
-    certificate: Certificate,
+    signer: Signer,
     /// All certificates that came with it: those above it, and older ones that still count.
     bundle: Vec<Certificate>,
     pem: String,
@@ -45,13 +39,6 @@ pub(crate) struct Order {
     pub(crate) usage: Usage,
     pub(crate) days: u32,
     pub(crate) key: KeySpec,
-}
-
-/// What a certificate may be used for; a server's has the names that it is called by.
-#[derive(Debug, Clone)]
-pub(crate) enum Usage {
-    Client,
-    Server { dns: Vec<String>, ips: Vec<IpAddr> },
 }
 
 // === impl Pair ===
@@ -90,16 +77,14 @@ impl Authority {
     /// When it cannot sign now.
     pub(crate) fn read(name: &str, pair: &Pair) -> anyhow::Result<Self> {
         let bundle = Certificate::chain(name, &pair.certificate)?;
-        let certificate = bundle.first().cloned().ok_or_else(|| anyhow!("no certificate in {name}"))?;
+        let certificate = bundle.first().ok_or_else(|| anyhow!("no certificate in {name}"))?;
         ensure!(certificate.is_ca, "the certificate in {name} is not one of a CA: put the CA's own into it");
         if let Some(why) = certificate.out_of_time(now()) {
             bail!("the CA in {name} {why}: make a new one with `pki init --force`, then issue all certificates again");
         }
-        // The cause may repeat what it read, which is a key.
-        let key = KeyPair::from_pem(pair.key.reveal()).map_err(|_| anyhow!("the private key in {name} cannot sign"))?;
-        let issuer = Issuer::from_ca_cert_der(certificate.der(), key);
-        let issuer = issuer.with_context(|| format!("the certificate in {name} cannot be used to sign"))?;
-        Ok(Self { name: name.to_owned(), issuer, certificate, bundle, pem: pair.certificate.clone() })
+        let called = |text: &str| Pem::new(name, text);
+        let signer = Signer::from_pem(&called(&pair.certificate), &called(pair.key.reveal()))?;
+        Ok(Self { name: name.to_owned(), signer, bundle, pem: pair.certificate.clone() })
     }
 
     /// What others have to trust, PEM: every certificate that came with it.
@@ -115,60 +100,16 @@ impl Authority {
     /// Makes a key and signs its certificate.
     pub(crate) fn issue(&self, order: &Order) -> anyhow::Result<Pair> {
         let key = order.key.generate()?;
-        let mut params = params(&order.common_name)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        if order.key.algorithm == KeyAlgorithm::Rsa {
-            // For TLS 1.2 peers that have no other key exchange; a signature is all that the others need.
-            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
-        }
-        match &order.usage {
-            Usage::Client => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Usage::Server { dns, ips } => {
-                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-                let named = |name: &String| {
-                    let text = name.as_str().try_into();
-                    text.map(SanType::DnsName).map_err(|_| anyhow!("{name:?} is no DNS name"))
-                };
-                let dns: anyhow::Result<Vec<_>> = dns.iter().map(named).collect();
-                params.subject_alt_names = dns?;
-                params.subject_alt_names.extend(ips.iter().map(|ip| SanType::IpAddress(*ip)));
-            }
-        }
-        let end = now() + i64::from(order.days) * super::DAY;
-        params.not_after = at(end.min(self.certificate.not_after))?.into();
-        let signed = params.signed_by(&key, &self.issuer).context("cannot sign the certificate")?;
-        let certificate = signed.pem() + &self.intermediates();
-        let pair = Pair { certificate, key: Secret::new(key.serialize_pem()) };
-        self.judge(&pair)?;
+        let lifetime = Duration::from_secs(u64::from(order.days) * super::DAY.unsigned_abs());
+        let wanted = pki::Order { common_name: &order.common_name, usage: order.usage.clone(), lifetime };
+        let chain = self.signer.sign(&wanted, &key);
+        let chain = chain.with_context(|| format!("the CA in {} cannot sign the certificate", self.name))?;
+        let pair = Pair { certificate: pki::pem(&chain), key: Secret::new(key.serialize_pem()) };
+        // Nothing leaves that would not pass.
+        let named = |text: &str| Pem::new("the new certificate", text);
+        Identity::from_pem(&named(&pair.certificate), &named(pair.key.reveal()))?;
+        Roots::from_pem(&Pem::new(self.name.as_str(), self.pem.as_str()))?;
         Ok(pair)
-    }
-
-    /// The certificates between what it signs and a root, PEM: none where it is the root itself.
-    fn intermediates(&self) -> String {
-        let mut pem = String::new();
-        let mut next = Some(&self.certificate);
-        // Each at most once: certificates that name each other would go round for ever.
-        for _ in &self.bundle {
-            let Some(certificate) = next.filter(|certificate| !certificate.is_self_issued()) else { break };
-            pem += &certificate.pem();
-            next = self.bundle.iter().find(|other| certificate.is_signed_by(other));
-        }
-        pem
-    }
-
-    /// Nothing leaves that would not pass: a certificate of an unusual authority may be signed and not verify.
-    fn judge(&self, pair: &Pair) -> anyhow::Result<()> {
-        let leaf = Certificate::leaf("the new certificate", &pair.certificate)?;
-        let name = &self.name;
-        ensure!(leaf.is_signed_by(&self.certificate), "certificates signed with the key in {name} do not verify");
-        Identity::from_pem(
-            &Pem::new("the new certificate", pair.certificate.as_str()),
-            &Pem::new("its key", pair.key.reveal()),
-        )?;
-        Roots::from_pem(&Pem::new(name.as_str(), self.pem.as_str()))?;
-        Ok(())
     }
 }
 
@@ -177,25 +118,13 @@ fn params(common_name: &str) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    params.serial_number = Some(serial());
+    params.serial_number = Some(pki::serial());
     // Clocks differ, and who gets it uses it at once.
-    params.not_before = at(now() - BACKDATED)?.into();
+    params.not_before = at(now() - pki::BACKDATED)?.into();
     Ok(params)
-}
-
-/// RFC 5280 section 4.1.2.2 wants positive, unique and at most 20 octets; CAs give at least 64 random bits.
-fn serial() -> SerialNumber {
-    let mut bytes: [u8; 16] = rand::random();
-    if let Some(first) = bytes.first_mut() {
-        // Neither negative nor shorter than the others.
-        *first = (*first & 0x7f) | 0x40;
-    }
-    SerialNumber::from_slice(&bytes)
 }
 
 fn at(seconds: i64) -> anyhow::Result<SystemTime> {
     let since = u64::try_from(seconds).ok().and_then(|since| UNIX_EPOCH.checked_add(Duration::from_secs(since)));
     since.ok_or_else(|| anyhow!("this machine's clock is before 1970: set it"))
 }
-
-const BACKDATED: i64 = 5 * 60;

@@ -1,9 +1,6 @@
 //! What a certificate says, as operators read it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context, anyhow};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::auth::PeerIdentity;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
@@ -89,9 +86,7 @@ impl Certificate {
 
     /// As PEM, in lines of 64 (RFC 7468 section 2).
     pub(crate) fn pem(&self) -> String {
-        let text = STANDARD.encode(&self.der);
-        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        common::pki::pem([&self.der])
     }
 
     /// Whether it signed itself, as a root does.
@@ -101,14 +96,7 @@ impl Certificate {
 
     /// Whether `authority` signed it: by name, and by a signature of any kind that our TLS takes.
     pub(crate) fn is_signed_by(&self, authority: &Self) -> bool {
-        let parse = |der| X509Certificate::from_der(der).map(|(_, certificate)| certificate);
-        let (Ok(own), Ok(other)) = (parse(&self.der), parse(&authority.der)) else { return false };
-        let key = &other.public_key().subject_public_key.data;
-        let (signed, signature) = (own.tbs_certificate.as_ref(), &own.signature_value.data);
-        let provider = common::tls::provider();
-        let mut algorithms = provider.signature_verification_algorithms.all.iter();
-        self.issuer_der == authority.subject_der
-            && algorithms.any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
+        common::pki::is_signed_by(&self.der, &authority.der)
     }
 
     /// Why it is of no use at `time`, if it is not.
@@ -142,12 +130,6 @@ impl Certificate {
 pub(crate) fn date(seconds: i64) -> String {
     let time = jiff::Timestamp::from_second(seconds);
     time.map_or_else(|_| seconds.to_string(), |time| time.strftime("%a, %d %b %Y %H:%M:%S %z").to_string())
-}
-
-/// Seconds since the Unix epoch.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 fn address(bytes: &[u8]) -> Option<String> {

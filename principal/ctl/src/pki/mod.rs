@@ -9,7 +9,8 @@ mod key;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use authority::{Authority, Order, Pair, Usage};
-pub(crate) use certificate::{Certificate, DAY, date, now};
+pub(crate) use authority::{Authority, Order, Pair};
+pub(crate) use certificate::{Certificate, DAY, date};
+pub(crate) use common::pki::{Usage, now};
 pub(crate) use fingerprint::{Fingerprint, NoFingerprint, sha256};
 pub(crate) use key::{KeyAlgorithm, KeySize, KeySpec, kind_of_der, public_key};
