@@ -8,6 +8,7 @@ mod cluster_info;
 pub mod config;
 pub mod control_plane;
 pub mod doors;
+pub mod enrollment;
 pub mod listen;
 mod principal;
 mod redis;

@@ -77,6 +77,7 @@ impl World {
             auth: AuthMethod::parse("mtls:CN=([^,]+)").expect("a method"),
             client_certificates: ClientCertificates::Required,
             client_cert_subject_match: false,
+            enrollment: None,
             kube_door: Some(KubeDoorConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, process::port())),
                 tls,

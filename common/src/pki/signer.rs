@@ -137,13 +137,21 @@ impl Signer {
         self.validity
     }
 
+    /// Whether it is of any use now.
+    ///
+    /// # Errors
+    /// When its time is over, or has not come.
+    pub fn usable(&self) -> Result<(), SignError> {
+        self.validity.now(UnixTime::now()).map_err(SignError::OutOfTime)
+    }
+
     /// Signs a certificate for whoever has the private half of `key`. The leaf comes first, and behind it what is between
     /// it and a root.
     ///
     /// # Errors
     /// When it cannot be signed, or would not be good.
     pub fn sign(&self, order: &Order<'_>, key: &impl PublicKeyData) -> Result<Vec<CertificateDer<'static>>, SignError> {
-        self.validity.now(UnixTime::now()).map_err(SignError::OutOfTime)?;
+        self.usable()?;
         let seconds = i64::try_from(order.lifetime.as_secs()).unwrap_or(i64::MAX);
         let mut params = client_or_server(order, key)?;
         let (begin, end) = (now() - BACKDATED.min(seconds / 10), now().saturating_add(seconds));

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use common::{
     Report, drain,
-    proto::tunnel_server::TunnelServer,
+    enrollment::LONGEST_REQUEST,
+    proto::{
+        enrollment::enrollment_server::{EnrollmentServer, SERVICE_NAME},
+        tunnel_server::TunnelServer,
+    },
     tunnel::limits::{CONCURRENT_STREAMS, CONNECTION_WINDOW, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS},
 };
 use hyper::server::conn::http2;
@@ -18,12 +22,17 @@ use super::{
     auth::Entrance,
     service::{Peer, TunnelService},
 };
+use crate::enrollment::EnrollmentService;
 
 /// Serves the tunnel's connections.
 #[derive(Debug, Clone)]
 pub struct TunnelServe {
     http2: Arc<http2::Builder<TokioExecutor>>,
+    /// For who is no agent.
+    strangers: Arc<http2::Builder<TokioExecutor>>,
     service: TunnelServer<TunnelService>,
+    /// Where agents get their certificates here.
+    enrollment: Option<EnrollmentServer<EnrollmentService>>,
 }
 
 // === impl TunnelServe ===
@@ -41,7 +50,17 @@ impl TunnelServe {
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(PENDING_RESETS)
             .max_frame_size(FRAME);
-        Self { http2: Arc::new(http2), service: TunnelServer::new(service).max_decoding_message_size(MESSAGE) }
+        let mut strangers = http2::Builder::new(TokioExecutor::new());
+        strangers.timer(TokioTimer::new()).max_concurrent_streams(STRANGERS_STREAMS);
+        let service = TunnelServer::new(service).max_decoding_message_size(MESSAGE);
+        Self { http2: Arc::new(http2), strangers: Arc::new(strangers), service, enrollment: None }
+    }
+
+    /// The same, where agents get their certificates, too.
+    #[must_use]
+    pub fn with_enrollment(self, service: Option<EnrollmentService>) -> Self {
+        let server = |service| EnrollmentServer::new(service).max_decoding_message_size(LONGEST_REQUEST + OVERHEAD);
+        Self { enrollment: service.map(server), ..self }
     }
 
     /// Serves one connection until it ends.
@@ -50,13 +69,19 @@ impl TunnelServe {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (used, kill) = (CancellationToken::new(), CancellationToken::new());
+        // Where agents get their certificates they are known by them, so whoever shows none can only be there to join.
+        let stranger = self.enrollment.is_some() && !entrance.shows_certificate();
+        let http2 = if stranger { &self.strangers } else { &self.http2 };
         let peer = Peer::new(entrance, used.clone(), kill.clone());
-        let grpc = self.service.clone();
+        let (tunnel, enrollment) = (self.service.clone(), self.enrollment.clone());
         let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            grpc.clone().call(request)
+            match &enrollment {
+                Some(enrollment) if is_enrollment(request.uri().path()) => enrollment.clone().call(request),
+                _ => tunnel.clone().call(request),
+            }
         });
-        let connection = self.http2.serve_connection(TokioIo::new(io), service);
+        let connection = http2.serve_connection(TokioIo::new(io), service);
         // A connection with a session lives as long as that: HTTP/2's own graceful shutdown would keep the agent from
         // opening pipes for the exchanges that still run.
         let unused = async {
@@ -76,3 +101,14 @@ impl TunnelServe {
         }
     }
 }
+
+/// The paths of that service: `/<service>/<call>`.
+fn is_enrollment(path: &str) -> bool {
+    path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whoever is no agent has a question or two; HTTP/2's other defaults are made for strangers.
+const STRANGERS_STREAMS: u32 = 8;
+
+/// What a message has beside the request: a token's id and secret, a name.
+const OVERHEAD: usize = 1 << 10;

@@ -46,7 +46,7 @@ pub struct TunnelService {
 
 /// Who is at the other end of a connection; in the extensions of each of its requests.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// What it has shown, and which agent it turned out to be.
     entrance: Arc<Entrance>,
     /// Says that the connection is in use.
@@ -257,6 +257,11 @@ impl Peer {
 
     fn of<T>(request: &Request<T>) -> Result<&Self, Status> {
         request.extensions().get::<Self>().ok_or_else(|| Status::internal("connection without a peer"))
+    }
+
+    /// What it has shown.
+    pub(crate) fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// A session has ended; `kill` ends the connection, too, unless it carries another one.

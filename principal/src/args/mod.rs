@@ -4,6 +4,7 @@
 //! upstream's, so that manifests carry over; the tests hold the table.
 
 mod doors;
+mod enrollment;
 mod registration;
 mod unused;
 
@@ -18,6 +19,7 @@ use common::config::{
 
 pub(crate) use self::{
     doors::{REDIS_CA_SECRET, RedisProxy, ResourceProxy, Tokens},
+    enrollment::Enrollment,
     registration::Registration,
     unused::{Later, NoEffect},
 };
@@ -31,6 +33,8 @@ pub struct Args {
     pub(crate) identity: Identity,
     #[command(flatten, next_help_heading = "TLS")]
     pub(crate) tls: Tls,
+    #[command(flatten, next_help_heading = "Agents' certificates")]
+    pub(crate) enrollment: Enrollment,
     #[command(flatten, next_help_heading = "Resource proxy (the Kubernetes door)")]
     pub(crate) resource_proxy: ResourceProxy,
     #[command(flatten, next_help_heading = "Bearer tokens at the Kubernetes door")]

@@ -4,6 +4,7 @@
 //! line for the operator.
 
 mod agents;
+mod enrollment;
 mod redis;
 mod registration;
 mod tls;
@@ -22,7 +23,10 @@ use common::{
     tunnel::limits,
 };
 
-pub use self::redis::{RedisConfig, RedisDoorConfig, RedisTls};
+pub use self::{
+    enrollment::EnrollmentConfig,
+    redis::{RedisConfig, RedisDoorConfig, RedisTls},
+};
 use crate::{agents::auth::AuthMethod, args::Args, registration::RegistrationConfig};
 
 /// The settings of a principal.
@@ -40,6 +44,8 @@ pub struct Config {
     pub client_certificates: ClientCertificates,
     /// Whether the common name of an agent's certificate must be its name.
     pub client_cert_subject_match: bool,
+    /// How agents get their certificates; `None` when not from this principal.
+    pub enrollment: Option<EnrollmentConfig>,
     /// The Kubernetes door; `None` when it stays shut.
     pub kube_door: Option<KubeDoorConfig>,
     /// Where the key of callers' tokens is.
@@ -162,14 +168,20 @@ impl TryFrom<Args> for Config {
         let reader = tls::Reader { reads_secrets: kube.is_some() };
         let auth = agents::auth(&args)?;
         let plaintext = args.tls.insecure_plaintext;
+        let enrollment = enrollment::enrollment(&args, &auth, kube.as_ref())?;
         Ok(Self {
             grpc_listen: ListenAddress {
                 host: given(args.listener.listen_host.as_ref()).unwrap_or_default().to_owned(),
                 port: args.listener.listen_port,
             },
-            client_certificates: agents::client_certificates(&args, &auth),
+            client_certificates: match enrollment {
+                // Who joins has none yet. Whoever has none cannot attach.
+                Some(_) => ClientCertificates::IfGiven,
+                None => agents::client_certificates(&args, &auth),
+            },
             client_cert_subject_match: args.identity.client_cert_subject_match,
             auth,
+            enrollment,
             grpc_tls: if plaintext { None } else { Some(tls::grpc(&args, reader)?) },
             kube_door: kube_door(&args, reader)?,
             jwt_key: jwt_key(&args)?,

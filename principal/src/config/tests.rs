@@ -482,3 +482,35 @@ fn in_secrets(name: &str) -> ServerTls {
 fn secret_name(name: &str) -> SecretName {
     SecretName::parse(name).unwrap()
 }
+
+#[test]
+fn certificates_are_given_only_where_they_would_be_of_use() {
+    let kubeconfig = "--kubeconfig=/kube";
+    let enable = "--enable-enrollment";
+    let made = config(&[&LEAST[..], &[kubeconfig, enable]].concat()).unwrap();
+    let enrollment = made.enrollment.unwrap();
+    assert_eq!((enrollment.authority.as_str(), enrollment.lifetime.as_secs()), ("argocd-agent-ca", 30 * 24 * 60 * 60));
+    assert_eq!(made.client_certificates, ClientCertificates::IfGiven);
+    for (more, expected) in [
+        (
+            &[enable][..],
+            "--enable-enrollment: \"true\" is not allowed: must go with the control plane's Kubernetes API",
+        ),
+        (
+            &[enable, kubeconfig, "--auth=mtls:uri:spiffe://(.+)"],
+            "--enable-enrollment: \"true\" is not allowed: must go with an --auth that takes the name from the common name",
+        ),
+        (
+            &[enable, kubeconfig, "--enrollment-certificate-lifetime=9s"],
+            "--enrollment-certificate-lifetime: \"9s\" is not allowed: must be from 10s to 876000h",
+        ),
+        (&[enable, kubeconfig, "--enrollment-ca-secret-name=A"], "--enrollment-ca-secret-name: \"A\" is not allowed"),
+    ] {
+        let without =
+            LEAST.iter().filter(|flag| !more.iter().any(|m| m.starts_with("--auth") && flag.starts_with("--auth")));
+        let flags: Vec<&str> = without.chain(more).copied().collect();
+        let error = config(&flags).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert_eq!(config(&LEAST).unwrap().enrollment, None);
+}

@@ -6,10 +6,12 @@
 //! name and the cluster's address, and of a key nothing but its public half, unless the principal itself makes tokens.
 
 mod application;
+mod authority;
 mod blocklist;
 mod client;
 mod cluster_secret;
 mod data_secret;
+mod join_tokens;
 mod jwt_key;
 mod metrics;
 mod pauses;
@@ -47,11 +49,13 @@ use self::{
 pub(crate) use self::{
     cluster_secret::{AGENT_LABEL, SECRET_TYPE_LABEL},
     data_secret::DataSecret,
+    join_tokens::{Consumed, JoinTokens},
     references::Servers,
 };
 use crate::{
     agents::tokens::Keys,
     config::KubeSource,
+    enrollment::Authority,
     registration::{self, CertificateSecret, ClientCertificate},
     revocation::Blocklist,
 };
@@ -144,6 +148,18 @@ impl ControlPlane {
     /// The Secrets of the control plane's `namespace`, one at a time.
     pub(crate) fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Begins to follow the Secret `name` with the authority of agents' certificates, and keeps `authority` as it says.
+    pub fn authority(&self, namespace: &str, name: &str, authority: Arc<Authority>) {
+        let told = authority::teller(namespace, name, authority);
+        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
+        self.follow(Objects::Authority, Single::new(told), api, named(name));
+    }
+
+    /// The Secrets of join tokens, which are asked for one by one.
+    pub(crate) fn join_tokens(&self, namespace: &str) -> JoinTokens {
+        JoinTokens::new(Api::namespaced(self.client.clone(), namespace))
     }
 
     fn follow<K: Followed, T: Keep<K>>(&self, objects: Objects, kept: T, api: Api<K>, selection: watcher::Config) {

@@ -52,6 +52,8 @@ pub(super) enum Objects {
     JwtKey,
     /// The Secret with the certificate for self-registered clusters.
     ClientCertificate,
+    /// The Secret with the authority of agents' certificates.
+    Authority,
 }
 
 /// It cannot be said yet. The text is the reason.
@@ -171,6 +173,7 @@ impl Objects {
             Self::Blocklist => NotKnown("the blocklist is not known yet"),
             Self::JwtKey => NotKnown("the key of tokens is not known yet"),
             Self::ClientCertificate => NotKnown("the certificate for self-registered clusters is not known yet"),
+            Self::Authority => NotKnown("the authority of agents is not known yet"),
         }
     }
 }
@@ -183,6 +186,7 @@ impl fmt::Display for Objects {
             Self::Blocklist => "blocklist",
             Self::JwtKey => "key of tokens",
             Self::ClientCertificate => "certificate for self-registered clusters",
+            Self::Authority => "authority of agents",
         })
     }
 }

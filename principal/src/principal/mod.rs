@@ -1,5 +1,6 @@
 //! The composition root: binds everything, then serves until drained.
 
+mod enrollment;
 mod jwt;
 mod redis;
 mod tls;
@@ -221,6 +222,7 @@ impl Principal {
         });
         let blocklist = blocklist(&config.namespace, control_plane.as_ref(), &mut metrics);
         let liveliness = Liveliness { ping_interval: config.ping_interval, silence: config.silence };
+        let enrollment = enrollment::service(&config, control_plane.as_ref(), &authenticator, &mut metrics);
         let mut service =
             TunnelService::new(Arc::clone(&agents), authenticator, liveliness, tunnel_metrics, drain.clone());
         if let (Some(registration), Some(control_plane), Some(clusters), Some((_, keys))) =
@@ -233,7 +235,7 @@ impl Principal {
                 registration::keep(registration, namespace, control_plane, registered, keys, metrics, drain);
             service = service.telling(registrar);
         }
-        let serve = TunnelServe::new(service, config.stream_window);
+        let serve = TunnelServe::new(service, config.stream_window).with_enrollment(enrollment);
 
         let started = Self {
             grpc: grpc.local_addr(),

@@ -21,7 +21,7 @@ enum Type {
 }
 
 /// The flags of `argocd-agent principal`.
-const PRINCIPAL: [Row; 80] = [
+const PRINCIPAL: [Row; 83] = [
     ("listen-host", String, "ARGOCD_PRINCIPAL_LISTEN_HOST", ""),
     ("listen-port", Int, "ARGOCD_PRINCIPAL_LISTEN_PORT", "8443"),
     ("log-level", StringSlice, "ARGOCD_PRINCIPAL_LOG_LEVEL", "info"),
@@ -105,6 +105,9 @@ const PRINCIPAL: [Row; 80] = [
     ("resource-proxy-listen", String, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_LISTEN", "0.0.0.0:9090"),
     ("resource-proxy-timeout", Duration, "ARGOCD_PRINCIPAL_RESOURCE_PROXY_TIMEOUT", "10s"),
     ("redis-proxy-listen", String, "ARGOCD_PRINCIPAL_REDIS_PROXY_LISTEN", "0.0.0.0:6379"),
+    ("enable-enrollment", Bool, "ARGOCD_PRINCIPAL_ENABLE_ENROLLMENT", "false"),
+    ("enrollment-ca-secret-name", String, "ARGOCD_PRINCIPAL_ENROLLMENT_CA_SECRET_NAME", "argocd-agent-ca"),
+    ("enrollment-certificate-lifetime", Duration, "ARGOCD_PRINCIPAL_ENROLLMENT_CERTIFICATE_LIFETIME", "720h"),
     ("redis-max-bulk", Int, "ARGOCD_PRINCIPAL_REDIS_MAX_BULK", "536870912"),
     ("redis-max-args", Int, "ARGOCD_PRINCIPAL_REDIS_MAX_ARGS", "1048576"),
     ("tunnel-stream-window", Int, "ARGOCD_PRINCIPAL_TUNNEL_STREAM_WINDOW", "1048576"),

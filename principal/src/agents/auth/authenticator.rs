@@ -159,6 +159,18 @@ impl Authenticator {
         known.inspect_err(|unknown| self.metrics.refuse(unknown.reason()))
     }
 
+    /// Whose certificate the connection has shown, where agents are known by them. Why it is nobody's is for the log alone.
+    pub(crate) fn certified(&self, entrance: &Entrance) -> Result<AgentName, String> {
+        let known = match &self.means {
+            Means::Certificate(rule) => self.by_certificate(rule, entrance),
+            Means::Password(_) | Means::Header(_) => Err(Unknown::NoCertificate),
+        };
+        known.map_err(|unknown| {
+            self.metrics.refuse(unknown.reason());
+            unknown.text()
+        })
+    }
+
     async fn enter(&self, entrance: &Entrance, headers: &HeaderMap) -> Result<(AgentName, Grant), Unknown> {
         let (agent, grant) = match &self.means {
             Means::Header(rule) => return Ok((self.by_header(rule, entrance, headers)?, Grant(None))),
@@ -237,6 +249,10 @@ impl Entrance {
     #[must_use]
     pub fn new(shown: Shown) -> Self {
         Self { shown, agent: OnceLock::new(), failed_logins: AtomicU32::new(0) }
+    }
+
+    pub(in crate::agents) fn shows_certificate(&self) -> bool {
+        matches!(self.shown, Shown::Certificate(_))
     }
 
     fn belongs_to(&self, agent: AgentName) -> Result<AgentName, Unknown> {
