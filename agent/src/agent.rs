@@ -16,6 +16,7 @@ use tracing::{Span, info, info_span, warn};
 use crate::{
     config::{AgentTls, Config, Creds, RedisTls},
     dispatch::{Dispatch, Executor},
+    enrollment::{self, EnrollmentMetrics, JoinError, Place, Renewal},
     executors::{
         kube::{self, KubeExecutor, KubeOptions},
         redis::{self, RedisExecutor, RedisOptions},
@@ -47,6 +48,9 @@ pub enum Error {
     /// No TLS can be spoken with what was loaded.
     #[error("cannot set up TLS for the link")]
     Tls(#[source] TlsError),
+    /// There is no certificate, and none was to be had.
+    #[error("cannot join")]
+    Join(#[source] JoinError),
     /// The principal's address is none.
     #[error("cannot use the principal's address")]
     Address(#[source] ConnectError),
@@ -103,13 +107,16 @@ impl Agent {
 
         let folders = Arc::new(Folders::new());
         let api_server = api_server(&config, &folders, &mut metrics, drain).await?;
-        let secrets = match api_server.as_ref().filter(|_| config.loads_secrets()) {
-            Some(api_server) => {
-                let client = api_server.client().map_err(|error| Error::Secrets(error.into()))?;
-                Some(Secrets::new(client, &config.namespace))
-            }
+        let client = match api_server.as_ref().filter(|_| config.loads_secrets()) {
+            Some(api_server) => Some(api_server.client().map_err(|error| Error::Secrets(error.into()))?),
             None => None,
         };
+        let place = config.tls.as_ref().and_then(|tls| Place::new(tls, client.clone(), &config.namespace));
+        if let (Some(token), Some(place)) = (&config.join_token, &place) {
+            let joined = enrollment::join(place, token, &config.proxies, config.tls_versions, drain).await;
+            joined.map_err(Error::Join)?;
+        }
+        let secrets = client.map(|client| Secrets::new(client, &config.namespace));
         let materials = Materials::new(folders, secrets, metrics.part("tls"), drain.clone());
         let tls = match &config.tls {
             Some(tls) => Some(link_tls(tls, &config.creds, config.tls_versions, &materials).await?),
@@ -120,9 +127,11 @@ impl Agent {
                 None
             }
         };
-        let (host, port) = config.server;
-        let connector =
-            Connector::new(host, port, tls, config.proxies, config.stream_window).map_err(Error::Address)?;
+        let connector = || {
+            let (host, port) = config.server.clone();
+            Connector::new(host, port, tls.clone(), config.proxies.clone(), config.stream_window)
+        };
+        let (renewing, connector) = (connector().map_err(Error::Address)?, connector().map_err(Error::Address)?);
         let metrics_listener = bind_admin("metrics", config.metrics_port).await?;
         let healthz_listener = bind_admin("healthz", config.healthz_port).await?;
 
@@ -159,6 +168,13 @@ impl Agent {
             connected: connected.clone(),
         };
         drain.spawn(info_span!("link"), link.run(drain.clone()));
+        // What is in files is renewed where the operator says so, and what is in a Secret where that says so.
+        let always = config.join_token.is_some();
+        if let Some(place) = place.filter(|place| always || place.is_a_secret()) {
+            let metrics = EnrollmentMetrics::register(metrics.part("enrollment"));
+            let renewal = Renewal { place, connector: renewing, always, metrics };
+            drain.spawn(info_span!("renewal"), renewal.run(drain.clone()));
+        }
         drain.spawn(Span::none(), follow(connected, attached.clone(), drain.clone()));
         let metrics = Arc::new(metrics);
         let health = Health { readiness, healthz: Healthz::While(attached) };

@@ -121,6 +121,16 @@ pub(crate) struct Tls {
     )]
     pub(crate) root_ca_secret_name: String,
 
+    /// File with a join token (`argocd-agentctl agent join-token`), which is exchanged for a certificate where there is none yet
+    ///
+    /// The private key is made here. What comes of it is stored where the agent
+    /// loads it from: in the files or Secrets that the flags above name, for
+    /// which the agent needs `create` and `update` on Secrets in its namespace.
+    /// It is renewed there before it ends. Without --server-address the token
+    /// says where the principal is.
+    #[arg(long, env = "ARGOCD_AGENT_JOIN_TOKEN_FILE", value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) join_token_file: Option<String>,
+
     /// Cipher suites to offer, by the names that `list` shows (and exits); without one of TLS 1.3 among them, all of TLS
     /// 1.3 are offered. None means all
     #[arg(long, env = "ARGOCD_AGENT_TLS_CIPHERSUITES", value_name = "SUITES", value_delimiter = ',')]

@@ -12,6 +12,7 @@ use common::{
         CipherSuites, FlagError, TlsVersions,
         values::{given, items},
     },
+    enrollment::JoinToken,
     label::{self, MOST_LABELS},
     proxy::Proxies,
     redis::{Credentials, Endpoint, Login},
@@ -34,6 +35,8 @@ pub struct Config {
     pub tls: Option<AgentTls>,
     /// How the agent proves who it is.
     pub creds: Creds,
+    /// The file with a token that is exchanged for a certificate where there is none.
+    pub join_token: Option<PathBuf>,
     /// The TLS versions that the agent speaks with the principal.
     pub tls_versions: TlsVersions,
     /// Where Applications are defined.
@@ -151,6 +154,14 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             server: server(&args)?,
             tls: tls(&args, &creds)?,
+            join_token: match join_token(&args) {
+                Some(file) if creds != Creds::Certificate => {
+                    let allowed =
+                        "must be left out with another --creds than mtls:any: it is exchanged for a certificate";
+                    return Err(FlagError::not_allowed("join-token-file", file.display().to_string(), allowed));
+                }
+                file => file,
+            },
             creds,
             mode: args.cluster.agent_mode,
             namespace,
@@ -258,13 +269,32 @@ fn cluster_labels(typed: &[String]) -> Result<BTreeMap<String, String>, FlagErro
 
 fn server(args: &Args) -> Result<(String, u16), FlagError> {
     let allowed = "must be a host name or an IP address; its port is --server-port";
-    let host = given(args.principal.server_address.as_ref())
-        .ok_or_else(|| FlagError::missing(&["server-address"], "must be the principal's host name or IP address"))?;
+    let Some(host) = given(args.principal.server_address.as_ref()) else {
+        return server_of_token(args);
+    };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match ServerName::try_from(bare) {
         Ok(_) => Ok((bare.to_owned(), args.principal.server_port)),
         Err(_) => Err(FlagError::not_allowed("server-address", host, allowed)),
     }
+}
+
+fn join_token(args: &Args) -> Option<PathBuf> {
+    given(args.tls.join_token_file.as_ref()).map(PathBuf::from)
+}
+
+/// Where the principal is that made the token: an agent that joins need not be told twice.
+fn server_of_token(args: &Args) -> Result<(String, u16), FlagError> {
+    let missing = |allowed: String| FlagError::missing(&["server-address"], allowed);
+    let Some(file) = join_token(args) else {
+        return Err(missing("must be the principal's host name or IP address".to_owned()));
+    };
+    let unknown = |why: &dyn fmt::Display| {
+        missing(format!("must be the principal's host name or IP address, unless {} says it: {why}", file.display()))
+    };
+    let text = std::fs::read_to_string(&file).map_err(|error| unknown(&error))?;
+    let principal = JoinToken::parse(&text).map_err(|error| unknown(&error))?.principal;
+    Ok((principal.host().to_owned(), principal.port()))
 }
 
 fn creds(args: &Args) -> Result<Creds, FlagError> {

@@ -6,6 +6,7 @@ mod agent;
 pub mod args;
 pub mod config;
 pub mod dispatch;
+pub mod enrollment;
 pub mod executors;
 pub mod link;
 

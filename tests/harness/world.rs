@@ -146,6 +146,7 @@ impl World {
                 root_ca: Some(RootsSource::File(self.ca_path())),
             }),
             creds: Creds::Certificate,
+            join_token: None,
             tls_versions: TlsVersions::TLS13,
             mode: AgentMode::Managed,
             namespace: namespace.into(),

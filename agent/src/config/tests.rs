@@ -78,6 +78,7 @@ fn the_defaults_are_those_of_the_design() {
                 root_ca: Some(RootsSource::File("/tls/ca.crt".into())),
             }),
             creds: Creds::Certificate,
+            join_token: None,
             tls_versions: TlsVersions::ALL,
             mode: AgentMode::Autonomous,
             namespace: "argocd".into(),
@@ -274,6 +275,31 @@ fn the_principals_address_is_a_host() {
             )
         );
     }
+}
+
+#[test]
+fn a_join_token_says_where_the_principal_is_unless_a_flag_does() {
+    use common::enrollment::{JoinToken, Pin, TokenId, TokenSecret};
+    let folder = tempfile::tempdir().unwrap();
+    let (file, missing) = (folder.path().join("token"), folder.path().join("missing"));
+    let token = JoinToken {
+        principal: common::grpc::Address::parse("[::1]:8443").unwrap(),
+        agent: AgentName::parse("edge").unwrap(),
+        id: TokenId::random(),
+        secret: TokenSecret::random(),
+        pin: Pin::of(&[]),
+        end: 0,
+    };
+    std::fs::write(&file, token.reveal()).unwrap();
+    let flag = |file: &std::path::Path| format!("--join-token-file={}", file.display());
+    let made = config(&[&flag(&file), "--insecure-tls"]).unwrap();
+    assert_eq!((made.server, made.join_token.as_deref()), (("::1".into(), 8443), Some(file.as_path())));
+    assert_eq!(with(&[&flag(&missing)]).unwrap().server.0, "principal.example.com", "it may be gone once it was used");
+    let line = line(&[&flag(&missing), "--insecure-tls"]);
+    let expected = "--server-address is not given: must be the principal's host name or IP address, unless ";
+    assert!(line.starts_with(expected) && line.lines().count() == 1, "{line}");
+    std::fs::write(&file, "x").unwrap();
+    assert!(config(&[&flag(&file)]).unwrap_err().to_string().ends_with("those begin with `argocd-agent-join.`"));
 }
 
 #[test]

@@ -119,7 +119,7 @@ const PRINCIPAL: [Row; 83] = [
 ];
 
 /// The flags of `argocd-agent agent`.
-const AGENT: [Row; 60] = [
+const AGENT: [Row; 61] = [
     ("server-address", String, "ARGOCD_AGENT_REMOTE_SERVER", ""),
     ("server-port", Int, "ARGOCD_AGENT_REMOTE_PORT", "443"),
     ("log-level", StringSlice, "ARGOCD_AGENT_LOG_LEVEL", "info"),
@@ -172,6 +172,7 @@ const AGENT: [Row; 60] = [
     ("kubecontext", String, "", ""),
     // Ours.
     ("cluster-label", StringSlice, "ARGOCD_AGENT_CLUSTER_LABELS", ""),
+    ("join-token-file", String, "ARGOCD_AGENT_JOIN_TOKEN_FILE", ""),
     ("redis-db", Int, "ARGOCD_AGENT_REDIS_DB", "0"),
     ("redis-key-prefix", String, "ARGOCD_AGENT_REDIS_KEY_PREFIX", ""),
     ("redis-compression-type", String, "ARGOCD_AGENT_REDIS_COMPRESSION_TYPE", "gzip"),

@@ -3,7 +3,11 @@
 use clap::{Args, Subcommand, ValueEnum};
 use common::{AgentName, auth::Secret};
 
-use super::{key::CallerArgs, values};
+use super::{
+    join::{Join, JoinToken},
+    key::CallerArgs,
+    values,
+};
 use crate::names::DEFAULT_RESOURCE_PROXY;
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +28,10 @@ pub(crate) enum Agent {
     Rotate(Rotate),
     /// Delete an agent's cluster Secret
     Delete(Delete),
+    /// Make a token by which an agent gets its certificate, and print the one command that uses it
+    JoinToken(JoinToken),
+    /// Exchange a join token for the certificate of the agent, on the agent's side
+    Join(Join),
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 mod agent;
 mod blocklist;
 mod config;
+mod join;
 mod jwt;
 mod key;
 mod pki;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     agent::{Agent, Create, Delete as AgentDelete, List, PrintTls, Reconfigure, Rotate, TlsPart},
     blocklist::{Blocklist, Tls},
     config::{Config, CreateConfig, EntryArgs, Kind},
+    join::{Join, JoinToken},
     jwt::Jwt,
     key::CallerArgs,
     pki::{DropOld, Dump, Init, Issue, IssueAgent, IssueArgs, Pki, Propagate},

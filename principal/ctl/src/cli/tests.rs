@@ -62,6 +62,8 @@ fn every_command_of_upstream_is_taken_with_its_flags() {
         // Ours.
         "agent rotate a --revoke --client-ca",
         "agent delete a --revoke -f",
+        "agent join-token a --principal-address=p:8443 --ttl=1h",
+        "agent join --token-file=f -u",
         "pki init --client-ca",
         "pki init --force --keep-old",
         "pki drop-old --force --client-ca",
@@ -116,6 +118,11 @@ fn what_cannot_be_taken_is_told_in_one_line() {
         ("x pki init --key-size=1024", r#"--key-size: "1024" is not allowed: must be one of 2048, 3072, 4096"#),
         ("x pki issue principal --ip=home", r#"--ip: "home" is not allowed: invalid IP address syntax"#),
         ("x config add agent", "--name <NAME> must be given"),
+        ("x agent join-token a", "--principal-address <HOST:PORT> must be given"),
+        (
+            "x agent join-token a --principal-address=p",
+            r#"--principal-address: "p" is not allowed: must be <host>:<port>, an IPv6 address in brackets"#,
+        ),
         ("x agent inspect", "<AGENT> must be given"),
     ] {
         assert_eq!(parsed(line).unwrap_err(), expected, "{line}");

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use common::AgentName;
+use common::{AgentName, grpc::Address};
 
 use crate::pki::Fingerprint;
 
 pub(super) fn agent_name(text: &str) -> Result<AgentName, String> {
     let refused = |_| "must be a DNS-1123 label: up to 63 characters of a-z, 0-9 and -, not - at its ends".to_owned();
     AgentName::parse(text).map_err(refused)
+}
+
+pub(super) fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).ok_or_else(|| "must be <host>:<port>, an IPv6 address in brackets".to_owned())
 }
 
 pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, String> {

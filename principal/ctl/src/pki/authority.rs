@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow, bail, ensure};
 use common::{
     auth::Secret,
+    enrollment::Pin,
     pki::{self, Signer, Usage},
     tls::{Identity, Pem, Roots},
 };
@@ -90,6 +91,11 @@ impl Authority {
     /// What others have to trust, PEM: every certificate that came with it.
     pub(crate) fn roots(&self) -> &str {
         &self.pem
+    }
+
+    /// By what an agent that joins knows the principal: all of them.
+    pub(crate) fn pin(&self) -> Pin {
+        Pin::of(self.signer.bundle())
     }
 
     /// Whether it signed a certificate, or an older one did that it took the place of.

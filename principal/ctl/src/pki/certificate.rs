@@ -80,6 +80,7 @@ impl Certificate {
         })
     }
 
+    #[cfg(test)]
     pub(crate) fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }

@@ -1,7 +1,9 @@
-//! `argocd-agentctl agent`: the cluster Secrets of agents.
+//! `argocd-agentctl agent`: the cluster Secrets of agents, and how agents join.
 
 mod change;
 mod create;
+mod join;
+mod join_token;
 mod standing;
 
 use std::io::IsTerminal;
@@ -48,15 +50,18 @@ struct Listed {
 }
 
 pub(super) async fn run(places: &Places, command: Agent, format: Option<Format>) -> anyhow::Result<Answer> {
-    let side = Side::at(places.principal()?).await?;
+    let side = async || Side::at(places.principal()?).await;
     match command {
-        Agent::Create(args) => create::create(&side, &args).await,
-        Agent::List(args) => list(&side, &args, format).await,
-        Agent::Inspect(args) => inspect(&side, &args.name).await,
-        Agent::PrintTls(args) => print_tls(&side, &args).await,
-        Agent::Reconfigure(args) => change::reconfigure(&side, &args).await,
-        Agent::Rotate(args) => change::rotate(&side, &args).await,
-        Agent::Delete(args) => delete(&side, &args).await,
+        Agent::Create(args) => create::create(&side().await?, &args).await,
+        Agent::List(args) => list(&side().await?, &args, format).await,
+        Agent::Inspect(args) => inspect(&side().await?, &args.name).await,
+        Agent::PrintTls(args) => print_tls(&side().await?, &args).await,
+        Agent::Reconfigure(args) => change::reconfigure(&side().await?, &args).await,
+        Agent::Rotate(args) => change::rotate(&side().await?, &args).await,
+        Agent::Delete(args) => delete(&side().await?, &args).await,
+        Agent::JoinToken(args) => join_token::join_token(&side().await?, &args).await,
+        // On the agent's side alone: who joins need not reach the control plane's API server.
+        Agent::Join(args) => join::join(places, &args).await,
     }
 }
 
