@@ -21,6 +21,7 @@ mod encodings;
 mod failures;
 mod filter;
 mod getting_started;
+mod join;
 mod kubectl;
 mod logs;
 mod observability;

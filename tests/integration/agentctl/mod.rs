@@ -72,11 +72,19 @@ impl Operator {
 
     /// Runs `argocd-agentctl` with flags for both sides.
     pub(crate) async fn run(&self, line: &str) -> Said {
-        let sides = format!(
+        self.told(line, "").await
+    }
+
+    /// As [`run`](Self::run), with something to read.
+    pub(crate) async fn told(&self, line: &str, input: &str) -> Said {
+        self.bare(&format!("{} {line}", self.sides()), input).await
+    }
+
+    fn sides(&self) -> String {
+        format!(
             "--principal-context=control --principal-namespace={} --agent-context=workload --agent-namespace={}",
             self.principal, self.agent
-        );
-        self.bare(&format!("{sides} {line}"), "").await
+        )
     }
 
     /// As [`run`](Self::run), without those flags and with something to read.

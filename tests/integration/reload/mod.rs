@@ -23,7 +23,7 @@ use harness::{
 use tokio::task::JoinSet;
 
 /// Requests that run all the time, some on connections that are kept and some on new ones.
-struct Load {
+pub(crate) struct Load {
     done: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     runs: JoinSet<Result<(), String>>,
@@ -32,7 +32,7 @@ struct Load {
 // === impl Load ===
 
 impl Load {
-    fn start(caller: &Caller, door: SocketAddr, path: &str) -> Self {
+    pub(crate) fn start(caller: &Caller, door: SocketAddr, path: &str) -> Self {
         let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let mut runs = JoinSet::new();
         for number in 0..4 {
@@ -61,13 +61,13 @@ impl Load {
     }
 
     /// Waits until some more have been answered.
-    async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&self) {
         let goal = self.done.load(Ordering::Relaxed) + 40;
         eventually("requests go on", async || (self.done.load(Ordering::Relaxed) >= goal).then_some(())).await;
     }
 
     /// Ends it; not one request may have failed.
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.goes_on().await;
         self.stop.store(true, Ordering::Relaxed);
         while let Some(run) = self.runs.join_next().await {
