@@ -63,9 +63,15 @@ pub enum EnrollError {
     /// The principal does not answer.
     #[error("the principal did not answer within {} s", DEADLINE.as_secs())]
     Silent,
-    /// The principal says no, or the connection broke.
-    #[error("the principal says {}: {}", code(.0), short(.0.message()))]
+    /// The principal says no.
+    #[error("the principal says no: {}", short(.0))]
     Refused(Status),
+    /// The connection broke.
+    #[error(
+        "the connection to the principal broke before it answered, as it does where the principal enrolls nobody \
+         (--enable-enrollment)"
+    )]
+    Broken(#[source] Status),
     /// No key can be made here.
     #[error("no private key can be made")]
     Key(#[source] rcgen::Error),
@@ -150,7 +156,7 @@ impl EnrollError {
             Self::Connect(ConnectError::Tls(_, error)) => {
                 !error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
             }
-            Self::Connect(_) | Self::Silent => true,
+            Self::Connect(_) | Self::Silent | Self::Broken(_) => true,
             Self::Refused(status) => matches!(
                 status.code(),
                 Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
@@ -170,7 +176,9 @@ struct Client {
 
 impl Client {
     fn new((grpc, driver): (Grpc, Driver)) -> Self {
-        Self { grpc: EnrollmentClient::new(grpc).max_decoding_message_size(MESSAGE), driver }
+        // The connection is made already; HTTP/2 wants a name in each request.
+        let origin = http::Uri::from_static("https://principal");
+        Self { grpc: EnrollmentClient::with_origin(grpc, origin).max_decoding_message_size(MESSAGE), driver }
     }
 
     async fn call<T>(
@@ -191,6 +199,8 @@ impl Client {
         };
         match timeout(DEADLINE, answered).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
+            // What came over the wire has no cause here.
+            Ok(Err(status)) if std::error::Error::source(&status).is_some() => Err(EnrollError::Broken(status)),
             Ok(Err(status)) => Err(EnrollError::Refused(status)),
             Err(_elapsed) => Err(EnrollError::Silent),
         }
@@ -239,20 +249,12 @@ fn certificates(ders: &[Bytes]) -> Vec<CertificateDer<'static>> {
     ders.iter().map(|der| CertificateDer::from(der.to_vec())).collect()
 }
 
-fn code(status: &Status) -> &'static str {
-    match status.code() {
-        Code::Unauthenticated => "no",
-        Code::PermissionDenied => "that is another agent's",
-        Code::InvalidArgument => "that cannot be taken",
-        Code::Unimplemented => "that it does not enroll agents (--enable-enrollment)",
-        Code::Unavailable | Code::ResourceExhausted => "not now",
-        _ => "something went wrong",
+/// It may be anybody's text, and has to stay on its line.
+fn short(status: &Status) -> String {
+    if status.code() == Code::Unimplemented {
+        return "it enrolls nobody (--enable-enrollment)".to_owned();
     }
-}
-
-/// It may be anybody's text.
-fn short(text: &str) -> String {
-    text.chars().take(200).flat_map(char::escape_debug).collect()
+    status.message().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// For one call: the principal asks its API server twice, each of which may take some seconds.

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use harness::{eventually, link::Link, process::says};
+use harness::{link::Link, process::says};
 
 use super::*;
 

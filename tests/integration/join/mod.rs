@@ -12,6 +12,7 @@ use common::enrollment::{JoinRecord, JoinToken};
 use envtest::{Assets, Cluster, ClusterOptions, Extent};
 use harness::{
     cluster::{self, cluster, namespace},
+    eventually,
     pki::Leaf,
     process::{Process, port},
     raw::{Answer, Caller, get, metric},
@@ -30,6 +31,7 @@ struct Rig {
 
 const AGENT: &str = "edge";
 const CLIENT: &str = "argocd-agent-client-tls";
+const NOBODY: &str = "--enable-enrollment=false";
 const NODE: &str = "/api/v1/namespaces/default";
 
 // === impl Rig ===
@@ -42,11 +44,18 @@ impl Rig {
 
     /// With everything that the principal needs from the operator, and nothing for agents.
     async fn between(operator: Operator, more: &[&str]) -> Self {
-        for line in ["pki init", "pki issue principal", "pki issue resource-proxy --ip=127.0.0.1"] {
+        for line in ["pki init", "pki issue principal", "pki issue resource-proxy --ip=127.0.0.1 --dns=localhost"] {
             operator.ok(&format!("{line} {FAST}")).await;
         }
         let site = Site::new();
         let principal = principal(&operator, &site, more).await;
+        if !more.contains(&NOBODY) {
+            eventually("it can sign", async || {
+                let end = "argocd_agent_enrollment_authority_expiry_timestamp_seconds";
+                (metric(principal.metrics, end, "").await > 0.0).then_some(())
+            })
+            .await;
+        }
         Self { operator, site, principal }
     }
 

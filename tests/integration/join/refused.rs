@@ -4,7 +4,7 @@ use common::{
     AgentName,
     config::TlsVersions,
     enrollment::{EnrollError, Pin, TokenId, TokenSecret, discover},
-    grpc::{Address, Grpc},
+    grpc::Grpc,
     pki::now,
     proto::enrollment::{JoinRequest, RenewRequest, enrollment_client::EnrollmentClient},
 };
@@ -88,7 +88,7 @@ async fn a_token_is_for_its_name_and_its_secret_and_what_fails_leaves_it_good() 
     let good = token(&rig).await;
     let other = JoinToken { agent: AgentName::parse("other").unwrap(), ..good.clone() };
     let line = rig.not_joined(&other.reveal()).await;
-    let expected = "the principal says that is another agent's: the join token is another agent's";
+    let expected = "the principal says no: the join token is another agent's";
     assert_eq!(line, not_joined(&rig, "other", expected));
     let guessed = JoinToken { secret: TokenSecret::random(), ..good.clone() };
     assert_eq!(rig.not_joined(&guessed.reveal()).await, not_joined(&rig, AGENT, UNKNOWN));
@@ -119,19 +119,27 @@ async fn nothing_is_told_to_a_principal_that_is_not_the_tokens() {
         rig.principal.grpc
     );
     assert_eq!(line, not_joined(&rig, AGENT, &expected));
-    // The right authorities, and a name that the certificate does not have.
-    let other =
-        JoinToken { principal: Address::parse(&format!("127.0.0.2:{}", rig.principal.grpc.port())).unwrap(), ..good };
-    let listens_there = std::net::TcpListener::bind(("127.0.0.2", 0)).is_ok();
-    assert!(listens_there, "127.0.0.2 is this machine, too");
-    let line = rig.not_joined(&other.reveal()).await;
-    assert!(line.starts_with("cannot join as agent edge at 127.0.0.2:"), "{line}");
+    // The right authorities, and a certificate with another name.
+    rig.operator.ok(&format!("pki issue principal --upsert --dns=elsewhere.example --ip=10.9.9.9 {FAST}")).await;
+    eventually("the principal shows it", async || {
+        let reloads = metric(rig.principal.metrics, "argocd_agent_tls_reloads_total", "what=\"grpc\"").await;
+        (reloads == 1.0).then_some(())
+    })
+    .await;
+    let line = rig.not_joined(&good.reveal()).await;
+    let expected = not_joined(&rig, AGENT, "the principal cannot be reached: TLS handshake with 127.0.0.1 failed: ");
+    assert!(line.starts_with(&expected), "{line}");
     assert_eq!(rig.counted("refused", "").await, 0.0);
     assert_eq!(rig.tokens().await.len(), 1);
 
-    let line = rig.operator.fails("agent join-token edge --principal-address=elsewhere.example:8443", 1).await;
+    let line = rig.operator.fails("agent join-token edge --principal-address=127.0.0.1:8443", 1).await;
     let secret = format!("Secret {}/argocd-agent-principal-tls", rig.operator.principal);
-    assert!(line.starts_with(&format!("the certificate in {secret} is not for elsewhere.example, but for ")), "{line}");
+    assert!(
+        line.starts_with(&format!(
+            "the certificate in {secret} is not for 127.0.0.1, but for elsewhere.example, 10.9.9.9: "
+        )),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -178,7 +186,7 @@ async fn requests_that_are_none_leave_the_token_good_and_strangers_renew_nothing
 
 #[tokio::test]
 async fn a_principal_that_enrolls_nobody_says_so() {
-    let rig = Rig::start(&["--enable-enrollment=false"]).await;
+    let rig = Rig::start(&[NOBODY]).await;
     let line = rig.not_joined(&rig.token().await).await;
     assert!(line.starts_with(&not_joined(&rig, AGENT, "")) && line.contains("--enable-enrollment"), "{line}");
     assert_eq!(rig.tokens().await.len(), 1);
@@ -196,5 +204,5 @@ async fn stranger(rig: &Rig) -> EnrollmentClient<Grpc> {
         let _signal = signal;
         let _ended = driver.await;
     });
-    EnrollmentClient::new(grpc)
+    EnrollmentClient::with_origin(grpc, http::Uri::from_static("https://principal"))
 }
