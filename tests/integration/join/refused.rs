@@ -7,6 +7,7 @@ use common::{
     grpc::Grpc,
     pki::now,
     proto::enrollment::{JoinRequest, RenewRequest, enrollment_client::EnrollmentClient},
+    proxy::Proxies,
 };
 use futures_util::future::join_all;
 use tonic::Code;
@@ -50,8 +51,8 @@ async fn a_token_is_good_once() {
 #[tokio::test]
 async fn of_many_who_show_a_token_at_once_one_gets_a_certificate() {
     let rig = Rig::start(&[]).await;
-    let token = token(&rig).await;
-    let principal = discover(&token, TlsVersions::TLS13).await.unwrap();
+    let (token, proxies) = (token(&rig).await, Proxies::default());
+    let principal = discover(&token, &proxies, TlsVersions::TLS13).await.unwrap();
     let answers = join_all((0..12).map(|_| principal.join())).await;
     let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!(got.len(), 1);
