@@ -74,7 +74,7 @@ pub(crate) struct Listener {
     pub(crate) healthz_port: u16,
 
     /// Port on loopback that tells which agents are attached, for `argocd-agentctl agent list`, which gets there by a
-    /// port-forward; 0 means none
+    /// port-forward; 0 means none, and one that is taken does no harm
     #[arg(long, env = "ARGOCD_PRINCIPAL_ADMIN_PORT", value_name = "PORT", default_value = "8004", value_parser = number::<u16>(0..=65535))]
     pub(crate) admin_port: u16,
 

@@ -201,7 +201,7 @@ impl Principal {
         };
         let known = Authenticator::start(config.auth.clone(), terms, metrics.part("authentication"), drain).await;
         let authenticator = Arc::new(known.map_err(Error::Users)?);
-        let admin_listener = bind_local("admin", config.admin_port).await?;
+        let admin_listener = bind_local(config.admin_port).await;
         // What is followed in the background is followed only once nothing can fail any more.
         let door = match door {
             Some(door) => {
@@ -373,13 +373,29 @@ async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpL
     bound.map(Some).map_err(|source| Error::Admin { door, port, source })
 }
 
-/// Tells what is not for everybody who reaches the Pod: on loopback, where `kubectl port-forward` comes out.
-async fn bind_local(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
-    let Some(port) = port else { return Ok(None) };
+/// The list of agents is not for everybody who reaches the Pod: it is on loopback, where `kubectl port-forward` comes out.
+/// It is for people who look, so a port that another process has (a second principal on one machine) keeps none from
+/// starting.
+async fn bind_local(port: Option<u16>) -> Option<TcpListener> {
+    let port = port?;
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    bound.map(Some).map_err(|source| Error::Admin { door, port, source })
+    let log = |error: &io::Error| warn!(port, %error, "the list of agents is not served: change --admin-port");
+    bound.inspect_err(log).ok()
 }
 
 fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_costs_the_list_of_agents_and_nothing_else() {
+        let first = bind_local(Some(0)).await.unwrap();
+        let taken = first.local_addr().unwrap().port();
+        assert!(bind_local(Some(taken)).await.is_none());
+        assert!(bind_local(None).await.is_none());
+    }
 }

@@ -21,7 +21,7 @@ enum Type {
 }
 
 /// The flags of `argocd-agent principal`.
-const PRINCIPAL: [Row; 83] = [
+const PRINCIPAL: [Row; 84] = [
     ("listen-host", String, "ARGOCD_PRINCIPAL_LISTEN_HOST", ""),
     ("listen-port", Int, "ARGOCD_PRINCIPAL_LISTEN_PORT", "8443"),
     ("log-level", StringSlice, "ARGOCD_PRINCIPAL_LOG_LEVEL", "info"),
@@ -70,6 +70,7 @@ const PRINCIPAL: [Row; 83] = [
     ("redis-compression-type", String, "ARGOCD_PRINCIPAL_REDIS_COMPRESSION_TYPE", "gzip"),
     ("pprof-port", Int, "ARGOCD_PRINCIPAL_PPROF_PORT", "0"),
     ("healthz-port", Int, "ARGOCD_PRINCIPAL_HEALTH_CHECK_PORT", "8003"),
+    ("admin-port", Int, "ARGOCD_PRINCIPAL_ADMIN_PORT", "8004"),
     ("grpc-max-message-size", Int, "ARGOCD_PRINCIPAL_GRPC_MAX_MESSAGE_SIZE", "209715200"),
     ("event-processors", Int, "ARGOCD_PRINCIPAL_EVENT_PROCESSORS", "10"),
     ("otlp-address", String, "ARGOCD_PRINCIPAL_OTLP_ADDRESS", ""),
