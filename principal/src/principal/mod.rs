@@ -2,16 +2,11 @@
 
 mod enrollment;
 mod jwt;
+mod ports;
 mod redis;
 mod tls;
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{
     api_server::ApiServer,
@@ -22,10 +17,10 @@ use common::{
     tls::{Folders, MaterialError, TlsError},
     tunnel::limits::HANDSHAKE,
 };
-use tokio::net::TcpListener;
 use tracing::{Span, info, info_span, warn};
 
 use self::{
+    ports::{bind_admin, bind_local, local_addr},
     redis::{BoundRedisDoor, Serving},
     tls::Tls,
 };
@@ -364,38 +359,4 @@ async fn open_kube_door(door: &KubeDoorConfig, tls: &Tls) -> Result<(Listener, S
     let tls = tls.of_kube_door(&door.tls).await?;
     let listener = Listener::bind("kube", &door.listen.ip().to_string(), door.listen.port()).await?;
     Ok((listener, tls, door.response_timeout))
-}
-
-/// As upstream: on every address.
-async fn bind_admin(door: &'static str, port: Option<u16>) -> Result<Option<TcpListener>, Error> {
-    let Some(port) = port else { return Ok(None) };
-    let bound = TcpListener::bind(("0.0.0.0", port)).await;
-    bound.map(Some).map_err(|source| Error::Admin { door, port, source })
-}
-
-/// The list of agents is not for everybody who reaches the Pod: it is on loopback, where `kubectl port-forward` comes out.
-/// It is for people who look, so a port that another process has (a second principal on one machine) keeps none from
-/// starting.
-async fn bind_local(port: Option<u16>) -> Option<TcpListener> {
-    let port = port?;
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    let log = |error: &io::Error| warn!(port, %error, "the list of agents is not served: change --admin-port");
-    bound.inspect_err(log).ok()
-}
-
-fn local_addr(listener: Option<&TcpListener>) -> Option<SocketAddr> {
-    listener.and_then(|listener| listener.local_addr().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_taken_port_costs_the_list_of_agents_and_nothing_else() {
-        let first = bind_local(Some(0)).await.unwrap();
-        let taken = first.local_addr().unwrap().port();
-        assert!(bind_local(Some(taken)).await.is_none());
-        assert!(bind_local(None).await.is_none());
-    }
 }
