@@ -3,11 +3,12 @@
 //! A plain value that tests build by hand; the command line comes in by [`Config::try_from`], and what it refuses is one
 //! line for the operator.
 
+mod redis;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use common::{
     AgentName,
-    auth::Secret,
     config::{
         CipherSuites, FlagError, TlsVersions,
         values::{given, items},
@@ -15,16 +16,16 @@ use common::{
     enrollment::JoinToken,
     label::{self, MOST_LABELS},
     proxy::Proxies,
-    redis::{Credentials, Endpoint, Login},
     tls::{IdentitySource, RootsKey, RootsSource, SecretName},
     tunnel::limits,
 };
 use rustls::pki_types::ServerName;
 
-pub use common::redis::Compression;
-
+use self::redis::redis;
+pub use self::redis::{RedisConfig, RedisTls};
 use crate::args::Args;
 pub use crate::link::Creds;
+pub use common::redis::Compression;
 
 /// The settings of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,34 +98,6 @@ pub struct KubeSource {
     pub kubeconfig: Option<PathBuf>,
     /// A context in it, or in the default one.
     pub context: Option<String>,
-}
-
-/// How to reach the Redis of Argo CD, and how Argo CD writes in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedisConfig {
-    /// Host and port.
-    pub address: String,
-    /// Whether TLS is spoken.
-    pub tls: RedisTls,
-    /// Who we are to it.
-    pub credentials: Credentials,
-    /// The number of the database.
-    pub database: u32,
-    /// What stands before every key.
-    pub key_prefix: String,
-    /// How values are compressed.
-    pub compression: Compression,
-}
-
-/// Whether a Redis speaks TLS, and whose word about it we take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RedisTls {
-    /// It does not.
-    Off,
-    /// That of these CA certificates.
-    Verified(RootsSource),
-    /// Anybody's; for experiments only.
-    Insecure,
 }
 
 /// Where Applications are defined.
@@ -346,52 +319,6 @@ fn secret(flag: &'static str, name: &str) -> Result<SecretName, FlagError> {
     SecretName::parse(name).map_err(|error| FlagError::not_allowed(flag, name, error))
 }
 
-fn redis(args: &Args) -> Result<RedisConfig, FlagError> {
-    let usual = Args::from_flags([]).expect("the defaults are allowed").redis;
-    let redis = &args.redis;
-    let address = given(Some(&redis.redis_addr)).unwrap_or(&usual.redis_addr).to_owned();
-    Endpoint::parse(&address, None).map_err(|error| FlagError::not_allowed("redis-addr", &*address, error))?;
-
-    let user = given(redis.redis_username.as_ref()).map(str::to_owned);
-    let password = redis.redis_password.clone().filter(|password| !password.reveal().is_empty());
-    let credentials = match (given(redis.redis_creds_dir_path.as_ref()), user, password) {
-        (None, None, None) => Credentials::None,
-        (None, user, password) => {
-            Credentials::Given(Login { user, password: password.unwrap_or_else(|| Secret::new("")) })
-        }
-        (Some(directory), None, None) => Credentials::Directory(directory.into()),
-        // As upstream: which of the two would count, nobody could tell.
-        (Some(directory), ..) => {
-            let allowed = "must be the only source of the login: not beside --redis-username or --redis-password";
-            return Err(FlagError::not_allowed("redis-creds-dir-path", directory, allowed));
-        }
-    };
-
-    let tls = match given(redis.redis_tls_ca_path.as_ref()) {
-        _ if !redis.redis_tls_enabled => RedisTls::Off,
-        _ if redis.redis_tls_insecure => RedisTls::Insecure,
-        Some(path) => RedisTls::Verified(RootsSource::File(path.into())),
-        None => {
-            let name = secret("redis-tls-ca-secret-name", &redis.redis_tls_ca_secret_name)?;
-            RedisTls::Verified(RootsSource::Secret { name, key: RootsKey::Beside })
-        }
-    };
-
-    let key_prefix = redis.redis_key_prefix.clone().unwrap_or_default();
-    if key_prefix.len() > LONGEST_KEY_PREFIX || key_prefix.contains(char::is_control) {
-        let allowed = "must be at most 3 KiB of text without control characters";
-        return Err(FlagError::not_allowed("redis-key-prefix", key_prefix, allowed));
-    }
-    Ok(RedisConfig {
-        address,
-        tls,
-        credentials,
-        database: redis.redis_db,
-        key_prefix,
-        compression: redis.redis_compression_type,
-    })
-}
-
 /// Within bounds: a longer interval than the design's would make [`limits::SILENCE`] mistake a quiet peer for a dead
 /// one, and a far shorter one is nothing but load.
 fn ping_interval(asked: Duration) -> Duration {
@@ -420,9 +347,6 @@ fn without_effect(args: &Args) -> Vec<&'static str> {
     .filter_map(|(flag, is_set)| is_set.then_some(flag))
     .collect()
 }
-
-/// Behind it there is room for the longest names that an application's key has.
-const LONGEST_KEY_PREFIX: usize = 3 << 10;
 
 const SHORTEST_PING_INTERVAL: Duration = Duration::from_secs(1);
 

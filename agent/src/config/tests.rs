@@ -1,5 +1,10 @@
 use clap::{ArgAction, Args as _, Command};
-use common::{config::command::go_style, tls::InvalidSecretName};
+use common::{
+    auth::Secret,
+    config::command::go_style,
+    redis::{Credentials, Login},
+    tls::InvalidSecretName,
+};
 
 use super::*;
 use crate::args::{Later, NoEffect};
@@ -43,24 +48,24 @@ const SHIPPED: [&str; 27] = [
     "--redis-password=secret",
 ];
 
-fn config(flags: &[&str]) -> Result<Config, FlagError> {
+pub(super) fn config(flags: &[&str]) -> Result<Config, FlagError> {
     Config::try_from(Args::from_flags(flags.iter().copied()).unwrap())
 }
 
 /// `LEAST`, with `flags` in place of those of the same name.
-fn with(flags: &[&str]) -> Result<Config, FlagError> {
+pub(super) fn with(flags: &[&str]) -> Result<Config, FlagError> {
     config(&[&LEAST, flags].concat())
 }
 
-fn given_login(user: Option<&str>, password: &str) -> Credentials {
+pub(super) fn given_login(user: Option<&str>, password: &str) -> Credentials {
     Credentials::Given(Login { user: user.map(str::to_owned), password: Secret::new(password) })
 }
 
-fn line(flags: &[&str]) -> String {
+pub(super) fn line(flags: &[&str]) -> String {
     config(flags).unwrap_err().to_string()
 }
 
-fn line_with(flags: &[&str]) -> String {
+pub(super) fn line_with(flags: &[&str]) -> String {
     with(flags).unwrap_err().to_string()
 }
 
@@ -177,73 +182,6 @@ fn flags_that_act_act() {
     assert_eq!((config.stream_window, config.max_pipes), (2_147_483_647, 7));
     assert_eq!(config.drain_grace, Duration::from_secs(60));
     assert_eq!(config.no_effect, Vec::<&str>::new());
-}
-
-#[test]
-fn redis_is_where_and_as_it_is_said_to_be() {
-    let redis = |flags: &[&str]| with(flags).unwrap().redis;
-    let config = redis(&[
-        "--redis-addr=[::1]:6380",
-        "--redis-db=3",
-        "--redis-key-prefix=p-",
-        "--redis-compression-type=none",
-        "--redis-tls-enabled",
-        "--redis-tls-ca-path=/ca",
-        "--redis-creds-dir-path=/creds",
-    ]);
-    assert_eq!((config.address.as_str(), config.database, config.key_prefix.as_str()), ("[::1]:6380", 3, "p-"));
-    assert_eq!(config.compression, Compression::None);
-    assert_eq!(config.tls, RedisTls::Verified(RootsSource::File("/ca".into())));
-    assert_eq!(config.credentials, Credentials::Directory("/creds".into()));
-
-    let tls = |flag| redis(&["--redis-tls-enabled", "--redis-tls-insecure", flag]).tls;
-    assert_eq!((tls("--redis-tls-ca-path="), tls("--redis-tls-ca-path=/ca")), (RedisTls::Insecure, RedisTls::Insecure));
-    assert_eq!(redis(&["--redis-addr="]).address, "argocd-redis:6379");
-    for (flags, expected) in [
-        (&["--redis-password=", "--redis-username=", "--redis-creds-dir-path="][..], Credentials::None),
-        (&["--redis-password=pw"], given_login(None, "pw")),
-        (&["--redis-username=u", "--redis-password=pw"], given_login(Some("u"), "pw")),
-        (&["--redis-username=u"], given_login(Some("u"), "")),
-    ] {
-        assert_eq!(redis(flags).credentials, expected);
-    }
-}
-
-#[test]
-fn what_is_said_of_redis_has_to_fit_together() {
-    let address = "must be a host and a port, such as argocd-redis:6379, 10.0.0.1:6379 or [::1]:6379";
-    let prefix = "must be at most 3 KiB of text without control characters";
-    let login = "must be the only source of the login: not beside --redis-username or --redis-password";
-    for (flags, expected) in [
-        (&["--redis-addr=redis"][..], format!(r#"--redis-addr: "redis" is not allowed: {address}"#)),
-        (&["--redis-key-prefix=a\nb"], format!(r#"--redis-key-prefix: "a\nb" is not allowed: {prefix}"#)),
-        (
-            &["--redis-creds-dir-path=/c", "--redis-password=hunter2"],
-            format!(r#"--redis-creds-dir-path: "/c" is not allowed: {login}"#),
-        ),
-        (
-            &["--redis-creds-dir-path=/c", "--redis-username=u"],
-            format!(r#"--redis-creds-dir-path: "/c" is not allowed: {login}"#),
-        ),
-        (
-            &["--redis-tls-enabled", "--redis-tls-ca-secret-name=A"],
-            format!(r#"--redis-tls-ca-secret-name: "A" is not allowed: {InvalidSecretName}"#),
-        ),
-    ] {
-        assert_eq!(line_with(flags), expected);
-    }
-    // What is not spoken needs no certificates.
-    assert_eq!(with(&["--redis-tls-ca-secret-name=other"]).unwrap().redis.tls, RedisTls::Off);
-}
-
-#[test]
-fn behind_the_longest_prefix_there_is_room_for_the_longest_names() {
-    let key = format!("app|resources-tree|{}_{}|4294967295|{}.gz", "n".repeat(63), "m".repeat(253), "1".repeat(32));
-    let key = common::AgentKey::parse(key.as_bytes()).unwrap();
-    let prefix = "p".repeat(LONGEST_KEY_PREFIX);
-    assert!(key.with_prefix(&prefix).is_some());
-    assert!(with(&[&format!("--redis-key-prefix={prefix}")]).is_ok());
-    assert!(with(&[&format!("--redis-key-prefix={prefix}p")]).is_err());
 }
 
 #[test]
@@ -405,6 +343,6 @@ fn secret_name(name: &str) -> SecretName {
     SecretName::parse(name).unwrap()
 }
 
-fn in_secret(name: &str, key: RootsKey) -> RootsSource {
+pub(super) fn in_secret(name: &str, key: RootsKey) -> RootsSource {
     RootsSource::Secret { name: secret_name(name), key }
 }

@@ -1,3 +1,6 @@
+mod agents;
+mod redis;
+
 use clap::{ArgAction, Args as _, Command};
 use common::{
     auth::Secret,
@@ -184,89 +187,6 @@ fn the_key_of_tokens_is_where_the_first_of_its_flags_says() {
 }
 
 #[test]
-fn the_redis_door_is_as_its_flags_say() {
-    assert_eq!(with(&["--disable-redis-proxy", "--redis-server-address=nowhere"]).unwrap().redis_door, None);
-    let door = |flags: &[&str]| with(flags).unwrap().redis_door.unwrap();
-    let plain = door(&[
-        "--redis-proxy-listen=[::1]:0",
-        "--redis-server-address=10.0.0.1:7000",
-        "--redis-creds-dir-path=/creds",
-        "--redis-compression-type=none",
-        "--redis-max-bulk=1048576",
-        "--redis-max-args=16",
-    ]);
-    let expected = RedisDoorConfig {
-        listen: "[::1]:0".parse().unwrap(),
-        tls: None,
-        redis: RedisConfig {
-            address: "10.0.0.1:7000".into(),
-            tls: None,
-            credentials: Credentials::Directory("/creds".into()),
-            compression: Compression::None,
-        },
-        max_bulk: 1 << 20,
-        max_args: 16,
-    };
-    assert_eq!(plain, expected);
-
-    let pair = ["--redis-tls-enabled", "--redis-proxy-server-tls-cert=/crt", "--redis-proxy-server-tls-key=/key"];
-    let verified = door(&[&pair[..], &["--redis-ca-path=/ca"]].concat());
-    assert_eq!(verified.tls, Some(IdentitySource::Files { certificate: "/crt".into(), key: "/key".into() }));
-    assert_eq!(verified.redis.tls, Some(RedisTls::Verified { ca: RootsSource::File("/ca".into()) }));
-    let usual_secret = ["--redis-tls-insecure", "--redis-ca-secret-name=argocd-redis-tls"];
-    assert_eq!(door(&[&pair[..], &usual_secret].concat()).redis.tls, Some(RedisTls::Insecure));
-    // Of no effect without the switch, whatever they say.
-    let off = door(&["--redis-ca-path=/ca", "--redis-tls-insecure", "--redis-proxy-server-tls-key=/key"]);
-    assert_eq!((off.tls, off.redis.tls), (None, None));
-    let empty = door(&["--redis-password=", "--redis-creds-dir-path="]);
-    assert_eq!(empty.redis.credentials, Credentials::None);
-}
-
-#[test]
-fn contradictions_of_the_redis_door_are_one_line_each() {
-    let pair = ["--redis-tls-enabled", "--redis-proxy-server-tls-cert=/crt", "--redis-proxy-server-tls-key=/key"];
-    let line_of_pair = |flags: &[&str]| line_with(&[&pair[..], flags].concat());
-    assert_eq!(
-        line_with(&["--redis-tls-enabled"]),
-        "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key are not given: \
-         loading from Secret \"argocd-redis-proxy-tls\" needs the control plane's Kubernetes API: \
-         give --kubeconfig outside of a Pod there"
-    );
-    let together = "--redis-proxy-server-tls-cert and --redis-proxy-server-tls-key go together";
-    assert_eq!(line_with(&pair[..2]), format!("--redis-proxy-server-tls-key is not given: {together}"));
-    assert_eq!(line_with(&[pair[0], pair[2]]), format!("--redis-proxy-server-tls-cert is not given: {together}"));
-    for (flags, expected) in [
-        (
-            &["--redis-ca-path=/ca", "--redis-tls-insecure"][..],
-            r#"--redis-ca-path: "/ca" is not allowed: must not be given beside --redis-tls-insecure"#,
-        ),
-        (
-            &["--redis-ca-path=/ca", "--redis-ca-secret-name=mine"],
-            r#"--redis-ca-path: "/ca" is not allowed: must not be given beside --redis-ca-secret-name"#,
-        ),
-        (
-            &["--redis-ca-secret-name=mine", "--redis-tls-insecure"],
-            r#"--redis-ca-secret-name: "mine" is not allowed: must not be given beside --redis-tls-insecure"#,
-        ),
-    ] {
-        assert_eq!(line_of_pair(flags), expected);
-    }
-    assert_eq!(
-        line_with(&["--redis-creds-dir-path=/creds", "--redis-password=hunter2"]),
-        r#"--redis-creds-dir-path: "/creds" is not allowed: must not be given beside --redis-password"#
-    );
-    let address = line_with(&["--redis-server-address=redis"]);
-    assert!(address.starts_with(r#"--redis-server-address: "redis" is not allowed: must be a host and a port"#));
-}
-
-#[test]
-fn no_password_is_shown() {
-    let config = with(&["--redis-password=hunter2"]).unwrap();
-    assert!(!format!("{config:?}").contains("hunter2"));
-    assert!(!format!("{:?}", Args::from_flags(["--redis-password=hunter2"]).unwrap()).contains("hunter2"));
-}
-
-#[test]
 fn self_registration_is_all_that_it_needs_or_nothing() {
     const ON: [&str; 3] =
         ["--enable-self-cluster-registration", "--kubeconfig=/k", "--self-registration-client-cert-secret=shared"];
@@ -351,65 +271,6 @@ fn what_is_not_allowed_is_named_in_one_line() {
     ] {
         assert_eq!(line_with(&[flag]), expected);
     }
-}
-
-#[test]
-fn methods_and_what_is_done_about_tls_go_together_or_not() {
-    let without_tls = "without TLS there are no certificates";
-    for (flags, expected) in [
-        (
-            &["--auth=header:x:(.*)"][..],
-            "--auth: \"header:x:(.*)\" is not allowed: must be another method without --insecure-plaintext: whoever \
-             connects could set the header"
-                .to_owned(),
-        ),
-        (
-            &["--auth=mtls:", "--insecure-plaintext"],
-            format!(
-                r#"--auth: "mtls:" is not allowed: must be another method with --insecure-plaintext: {without_tls}"#
-            ),
-        ),
-        (
-            &["--auth=userpass:/f", "--insecure-plaintext", "--require-client-certs"],
-            format!(
-                r#"--require-client-certs: "true" is not allowed: must be false with --insecure-plaintext: {without_tls}"#
-            ),
-        ),
-        (
-            &["--auth=header:x:(.*)", "--insecure-plaintext", "--client-cert-subject-match"],
-            format!(
-                r#"--client-cert-subject-match: "true" is not allowed: must be false with --insecure-plaintext: {without_tls}"#
-            ),
-        ),
-    ] {
-        assert_eq!(line_with(flags), expected);
-    }
-    let asked = |flags: &[&str]| {
-        let config = with(flags).unwrap();
-        (config.grpc_tls.is_some(), config.client_certificates)
-    };
-    use ClientCertificates::{IfGiven, Required};
-    assert_eq!(asked(&["--auth=mtls:"]), (true, Required));
-    assert_eq!(asked(&["--auth=userpass:/f"]), (true, IfGiven));
-    assert_eq!(asked(&["--auth=userpass:/f", "--require-client-certs"]), (true, Required));
-    assert_eq!(asked(&["--auth=userpass:/f", "--client-cert-subject-match"]), (true, Required));
-    assert_eq!(asked(&["--auth=userpass:/f", "--insecure-plaintext"]), (false, IfGiven));
-    assert_eq!(asked(&["--auth=header:x:(.*)", "--insecure-plaintext"]), (false, IfGiven));
-    // As upstream: the first of them counts.
-    let made = with(&["--insecure-tls-generate"]).unwrap().grpc_tls.unwrap();
-    assert_eq!(made.identity, IdentitySource::Generated);
-    assert!(
-        with(&["--insecure-plaintext", "--insecure-tls-generate", "--auth=userpass:/f"]).unwrap().grpc_tls.is_none()
-    );
-}
-
-#[test]
-fn cipher_suites_are_chosen_by_their_names() {
-    let suites = |flags: &[&str]| with(flags).unwrap().tls_versions.provider().cipher_suites.len();
-    assert_eq!(suites(&["--tls-ciphersuites=TLS_AES_128_GCM_SHA256"]), 1);
-    assert!(line_with(&["--tls-ciphersuites=A,B"]).starts_with(
-        r#"--tls-ciphersuites: "A" is not allowed: must be one of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, "#
-    ));
 }
 
 #[test]
