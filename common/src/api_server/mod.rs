@@ -7,6 +7,7 @@
 mod client;
 mod keeper;
 mod sources;
+mod way;
 
 use std::{fmt, sync::Arc};
 
@@ -19,7 +20,9 @@ use tracing::info_span;
 use self::keeper::Keeper;
 use crate::{drain, tls::Folders};
 
+pub use client::client;
 pub use sources::files_of;
+pub use way::{named_proxy, set_proxy};
 
 /// How the API server is reached now, and who we are to it. Cheap to clone.
 #[derive(Clone)]

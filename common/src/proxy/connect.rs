@@ -1,6 +1,6 @@
 //! Asks a proxy for a connection: RFC 9110, section 9.3.6.
 
-use std::io;
+use std::{error::Error, io};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +14,7 @@ use super::{Proxy, authority};
 pub enum ProxyError {
     /// The proxy itself cannot be reached.
     #[error("the proxy {0} cannot be reached")]
-    Unreachable(String, #[source] io::Error),
+    Unreachable(String, #[source] Box<dyn Error + Send + Sync>),
     /// The connection to it broke.
     #[error("the proxy {0} broke off before it answered")]
     Broken(String, #[source] io::Error),
@@ -27,7 +27,7 @@ pub enum ProxyError {
         status: u16,
     },
     /// What it says makes no sense.
-    #[error("{0} does not answer as an HTTP proxy does: see that HTTPS_PROXY names one")]
+    #[error("{0} does not answer as an HTTP proxy does: name one in HTTPS_PROXY or the kubeconfig's proxy-url")]
     Garbage(String),
 }
 
@@ -39,9 +39,17 @@ impl Proxy {
     /// # Errors
     /// When there is none.
     pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
-        let me = || self.to_string();
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let mut tcp = tcp.map_err(|error| ProxyError::Unreachable(me(), error))?;
+        self.ask(tcp.map_err(|error| self.unreachable(error))?, host, port).await
+    }
+
+    pub(super) fn unreachable(&self, error: impl Error + Send + Sync + 'static) -> ProxyError {
+        ProxyError::Unreachable(self.to_string(), error.into())
+    }
+
+    /// As [`connect`](Self::connect), on a connection to the proxy.
+    pub(super) async fn ask(&self, mut tcp: TcpStream, host: &str, port: u16) -> Result<TcpStream, ProxyError> {
+        let me = || self.to_string();
         let target = authority(host, port);
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
         if let Some(login) = &self.authorization {
@@ -75,8 +83,8 @@ fn status(head: &[u8]) -> Option<u16> {
 
 fn cure(status: u16) -> &'static str {
     match status {
-        407 => "it wants a login, give it as http://user:password@host:port in HTTPS_PROXY",
-        403 | 405 => "it must allow CONNECT to this host and port, or NO_PROXY must name the host",
+        407 => "it wants a login, give it as http://user:password@host:port where the proxy is named",
+        403 | 405 => "it must allow CONNECT to this host and port, or the host must be in NO_PROXY",
         502..=504 => "it cannot reach the host, see that the address is right",
         _ => "see its log",
     }

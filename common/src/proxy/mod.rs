@@ -3,6 +3,7 @@
 //! Always true: this machine itself is never reached through a proxy; a proxy's password is shown to nobody but the proxy.
 
 mod connect;
+mod connector;
 mod exempt;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Uri};
 
 pub use connect::ProxyError;
+pub use connector::ProxyConnector;
 use exempt::Exempt;
 
 use crate::config::FlagError;
@@ -29,22 +31,34 @@ pub struct Proxy {
     port: u16,
     /// Sensitive.
     authorization: Option<HeaderValue>,
+    /// All of it, for those who read it themselves.
+    url: Uri,
 }
 
 /// The proxy's address cannot be used. It is not shown: there may be a password in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", Self::TEXT)]
-pub struct InvalidProxy;
+#[error("{}", self.text())]
+pub enum InvalidProxy {
+    /// That of the environment.
+    Variable,
+    /// That of a kubeconfig.
+    Kubeconfig,
+}
 
 // === impl InvalidProxy ===
 
 impl InvalidProxy {
-    const TEXT: &'static str = "HTTPS_PROXY must be http://[user:password@]host[:port]";
+    fn text(self) -> &'static str {
+        match self {
+            Self::Variable => "HTTPS_PROXY must be http://[user:password@]host[:port]",
+            Self::Kubeconfig => "proxy-url of the kubeconfig must be http://[user:password@]host[:port]",
+        }
+    }
 }
 
 impl From<InvalidProxy> for FlagError {
-    fn from(_invalid: InvalidProxy) -> Self {
-        Self::Variable(InvalidProxy::TEXT)
+    fn from(invalid: InvalidProxy) -> Self {
+        Self::Variable(invalid.text())
     }
 }
 
@@ -57,7 +71,9 @@ impl Proxies {
     /// When a proxy is named that cannot be used.
     pub fn read(read: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxy> {
         let first = |names: [&str; 2]| names.into_iter().filter_map(&read).find(|value| !value.trim().is_empty());
-        let proxy = first(["HTTPS_PROXY", "https_proxy"]).map(|text| Proxy::parse(text.trim())).transpose()?;
+        let proxy = first(["HTTPS_PROXY", "https_proxy"])
+            .map(|text| Proxy::parse(text.trim()).ok_or(InvalidProxy::Variable))
+            .transpose()?;
         Ok(Self { proxy, exempt: Exempt::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default()) })
     }
 
@@ -71,23 +87,25 @@ impl Proxies {
 // === impl Proxy ===
 
 impl Proxy {
-    fn parse(text: &str) -> Result<Self, InvalidProxy> {
+    /// Reads `http://[user:password@]host[:port]`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         // As Go: without a scheme it is meant to be HTTP.
         let uri: Uri = match text.contains("://") {
             true => text.parse(),
             false => format!("http://{text}").parse(),
         }
-        .map_err(|_| InvalidProxy)?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(InvalidProxy)?;
+        .ok()?;
+        let host = uri.host().filter(|host| !host.is_empty())?;
         if uri.scheme_str() != Some("http") {
-            return Err(InvalidProxy);
+            return None;
         }
         let login = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
         let authorization = match login {
             Some((login, _)) => {
                 let login = percent_encoding::percent_decode_str(login).collect::<Vec<u8>>();
                 let text = format!("Basic {}", STANDARD.encode(login));
-                let mut value = HeaderValue::try_from(text).map_err(|_| InvalidProxy)?;
+                let mut value = HeaderValue::try_from(text).ok()?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -99,9 +117,14 @@ impl Proxy {
         let port = match uri.port_u16() {
             Some(port) => port,
             None if place == host => 80,
-            None => return Err(InvalidProxy),
+            None => return None,
         };
-        Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), port, authorization })
+        Some(Self { host: host.trim_matches(['[', ']']).to_owned(), port, authorization, url: uri })
+    }
+
+    /// Its address, with the password.
+    pub(crate) fn url(&self) -> &Uri {
+        &self.url
     }
 }
 

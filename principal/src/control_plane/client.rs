@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    api_server::{ApiServer, Loaded, files_of},
+    api_server::{self, ApiServer, Loaded, files_of, named_proxy, set_proxy},
     drain,
+    proxy::InvalidProxy,
     tls::Folders,
 };
 use futures_util::future::BoxFuture;
@@ -25,6 +26,9 @@ pub enum ClientError {
     /// The Pod's ServiceAccount cannot be used.
     #[error("cannot use the Pod's ServiceAccount")]
     InCluster(#[source] InClusterError),
+    /// There is a proxy on the way that cannot be used.
+    #[error("the proxy on the way to the API server cannot be used")]
+    Proxy(#[source] InvalidProxy),
     /// TLS or authentication cannot be set up.
     #[error("cannot set up the client")]
     Client(#[source] Box<kube::Error>),
@@ -45,7 +49,7 @@ pub(super) async fn api_server(
             config.connect_timeout = Some(CONNECT);
             config.read_timeout = Some(SILENCE);
             // So that nothing is taken that nobody can use.
-            Client::try_from(config.clone()).map_err(|error| ClientError::Client(error.into()))?;
+            api_server::client(config.clone()).map_err(|error| ClientError::Client(error.into()))?;
             Ok(Loaded { config, files })
         })
     };
@@ -71,22 +75,13 @@ async fn read(source: &KubeSource) -> Result<Loaded, ClientError> {
         None => Kubeconfig::read(),
     };
     let kubeconfig = read.map_err(ClientError::Kubeconfig)?;
-    let names_a_proxy = names_a_proxy(&kubeconfig);
+    let proxy = named_proxy(&kubeconfig, context.as_deref());
     let files = files_of(&kubeconfig, file.as_deref());
     let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let mut config = config.map_err(ClientError::Kubeconfig)?;
-    if !names_a_proxy {
-        // Taken from HTTPS_PROXY then, which is there for other ways. API servers are near.
-        config.proxy_url = None;
-    }
+    set_proxy(&mut config, proxy.as_deref()).map_err(ClientError::Proxy)?;
     Ok(Loaded { config, files })
-}
-
-/// Whether a proxy of its own making stands in it. `kube` refuses that: it was built without.
-fn names_a_proxy(kubeconfig: &Kubeconfig) -> bool {
-    let mut clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
-    clusters.any(|cluster| cluster.proxy_url.as_ref().is_some_and(|url| !url.is_empty()))
 }
 
 /// An API server is near.

@@ -1,4 +1,4 @@
-//! A connection to the API server: TCP and, for `https`, TLS, under one deadline.
+//! A connection to the API server: TCP, maybe through a proxy, and TLS for `https`, under one deadline.
 
 use std::{
     error::Error,
@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
+use common::proxy::{Proxy, ProxyConnector};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
 use kube::{Config, client::ConfigExt};
 use tower_service::Service;
 
 /// Connects to the API server.
-pub(super) type Connector = Deadline<HttpsConnector<HttpConnector>>;
+pub(super) type Connector = Deadline<HttpsConnector<ProxyConnector>>;
 
 /// Lets a connection take so long and no longer, its TLS handshake included.
 #[derive(Debug, Clone)]
@@ -32,12 +32,8 @@ pub(super) fn connector(config: &Config) -> kube::Result<Connector> {
         // Fails only where somebody else just did the same.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     }
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEP_ALIVE));
-    tcp.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(3));
+    let proxy = config.proxy_url.as_ref().and_then(|url| Proxy::parse(&url.to_string()));
+    let tcp = ProxyConnector::new(proxy);
     config.rustls_https_connector_with_connector(tcp).map(Deadline)
 }
 
@@ -70,6 +66,3 @@ where
 
 /// Below the 10 s that a request may take to its answer's head, so that the caller learns why there is none.
 const CONNECT: Duration = Duration::from_secs(5);
-/// A watch may be silent for long, and a node that is gone says nothing: noticed after a minute.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::api_server::{Loaded, files_of};
+use common::{
+    api_server::{Loaded, files_of, named_proxy, set_proxy},
+    proxy::InvalidProxy,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::Empty;
 use kube::{
@@ -39,9 +42,9 @@ pub enum CredentialsError {
         #[source]
         kubeconfig: KubeconfigError,
     },
-    /// The kubeconfig asks for a proxy.
-    #[error("the kubeconfig asks for the proxy `{0}`, and a proxy to the API server is not supported")]
-    Proxy(String),
+    /// There is a proxy on the way that cannot be used.
+    #[error("the proxy on the way to the API server cannot be used")]
+    Proxy(#[source] InvalidProxy),
     /// The credentials in the configuration cannot be used.
     #[error("the credentials for the API server cannot be used")]
     Unusable(#[source] Box<dyn Error + Send + Sync>),
@@ -93,24 +96,15 @@ async fn load_kubeconfig(source: &KubeSource) -> Result<Result<Loaded, Kubeconfi
         Ok(kubeconfig) => kubeconfig,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(proxy) = proxy(&kubeconfig, source.context.as_ref()) {
-        return Err(CredentialsError::Proxy(proxy));
-    }
+    let proxy = named_proxy(&kubeconfig, source.context.as_deref());
     let files = files_of(&kubeconfig, source.kubeconfig.as_deref());
     let options = KubeConfigOptions { context: source.context.clone(), ..KubeConfigOptions::default() };
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await.map(|mut config| {
-        // Taken from HTTPS_PROXY, which is there for the way to the principal. API servers are near.
-        config.proxy_url = None;
-        Loaded { config, files }
-    }))
-}
-
-/// The proxy that the kubeconfig itself names for the cluster.
-fn proxy(kubeconfig: &Kubeconfig, context: Option<&String>) -> Option<String> {
-    let context = context.or(kubeconfig.current_context.as_ref())?;
-    let context = kubeconfig.contexts.iter().find(|named| named.name == *context)?.context.as_ref()?;
-    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?.cluster.as_ref()?;
-    cluster.proxy_url.clone().filter(|url| !url.is_empty())
+    let mut config = match Config::from_custom_kubeconfig(kubeconfig, &options).await {
+        Ok(config) => config,
+        Err(error) => return Ok(Err(error)),
+    };
+    set_proxy(&mut config, proxy.as_deref()).map_err(CredentialsError::Proxy)?;
+    Ok(Ok(Loaded { config, files }))
 }
 
 // === impl Credentials ===

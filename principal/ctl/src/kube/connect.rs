@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
+use common::api_server::{self, named_proxy, set_proxy};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{
-    Api, Client, Config,
+    Api, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
@@ -31,7 +32,6 @@ impl Side {
     /// When the kubeconfig or the context cannot be used.
     pub(crate) async fn at(place: Place) -> anyhow::Result<Self> {
         let kubeconfig = kubeconfig(None)?;
-        let names_a_proxy = names_a_proxy(&kubeconfig);
         let current = kubeconfig.current_context.clone().filter(|context| !context.is_empty());
         let Some(context) = place.context.clone().or(current) else {
             bail!("the kubeconfig has no current context: set one, or give --{}-context", place.role.word());
@@ -43,20 +43,18 @@ impl Side {
                 "the kubeconfig has no context {context:?}: see `kubectl config get-contexts`, or give --{role}-context"
             );
         }
+        let proxy = named_proxy(&kubeconfig, Some(&context));
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         let mut config = config.with_context(|| format!("context {context:?} of the kubeconfig cannot be used"))?;
-        if !names_a_proxy {
-            // Taken from HTTPS_PROXY then, for which `kube` was built without.
-            config.proxy_url = None;
-        }
+        set_proxy(&mut config, proxy.as_deref())?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
         config.write_timeout = Some(ANSWER);
         // Whoever waits at a terminal would rather read what is wrong.
         config.default_retry = false;
         let server = config.cluster_url.to_string();
-        let client = Client::try_from(config);
+        let client = api_server::client(config);
         let client = client.with_context(|| format!("context {context:?} of the kubeconfig cannot be used"))?;
         let namespace = place.namespace.as_str();
         Ok(Self {
@@ -105,12 +103,6 @@ fn kubeconfig(path: Option<&Path>) -> anyhow::Result<Kubeconfig> {
         let text = text.lines().next().unwrap_or_default();
         anyhow!("{text}: set KUBECONFIG to a kubeconfig that can be read")
     })
-}
-
-/// Whether a proxy of its own making stands in it. `kube` refuses that: it was built without.
-fn names_a_proxy(kubeconfig: &Kubeconfig) -> bool {
-    let mut clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
-    clusters.any(|cluster| cluster.proxy_url.as_ref().is_some_and(|url| !url.is_empty()))
 }
 
 const CONNECT: Duration = Duration::from_secs(10);

@@ -176,8 +176,8 @@ async fn a_configuration_that_cannot_be_used_is_told_with_its_cause() {
     };
     let (text, error) = start("{current-context: nowhere}").await;
     assert!(matches!(error, StartError::Source(_)) && text.contains("nowhere"), "{text}");
-    let (text, _) = start(&config("https://a:1", ", proxy-url: 'http://proxy:3128'", "")).await;
-    assert!(text.contains("`http://proxy:3128`"), "{text}");
+    let (text, _) = start(&config("https://a:1", ", proxy-url: 'socks5://proxy:3128'", "")).await;
+    assert!(text.contains("proxy-url of the kubeconfig must be http://"), "{text}");
     let (text, _) = start(&config("/no/address", "", "")).await;
     assert!(text.contains("`/no/address` is not the address of an API server"), "{text}");
     let (text, _) = start(&config("https://a:1", "", "tokenFile: /does/not/exist")).await;
