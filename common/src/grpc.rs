@@ -188,3 +188,23 @@ where
     let (send, connection) = handshake.map_err(ConnectError::Http2)?;
     Ok((Grpc(send), Box::pin(connection)))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, time::Instant};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_says_nothing_is_given_up() {
+        // The kernel accepts, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let proxies = Proxies::read(|name| (name == "HTTPS_PROXY").then(|| url.clone())).unwrap();
+        let address = Address::new("principal.example".into(), 8443).unwrap();
+        let began = Instant::now();
+        let error = address.connect(None, &proxies, 1 << 20).await.err().unwrap();
+        assert_eq!(error.to_string(), "connecting through the proxy took longer than 10 s");
+        assert_eq!(began.elapsed(), HANDSHAKE);
+    }
+}

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn the_kubeconfigs_own_proxy_comes_first_and_must_be_one_that_can_be_used() {
-        let cluster = |name: &str, proxy: &str| format!("{{name: {name}, cluster: {{server: 'https://{name}'{proxy}}}}}");
+        let cluster =
+            |name: &str, proxy: &str| format!("{{name: {name}, cluster: {{server: 'https://{name}'{proxy}}}}}");
         let text = format!(
             "{{current-context: a, contexts: [{{name: a, context: {{cluster: a, user: u}}}}, {{name: b, context: \
              {{cluster: b, user: u}}}}], clusters: [{}, {}]}}",
@@ -87,7 +88,10 @@ mod tests {
         assert_eq!(local.proxy_url.unwrap(), "http://user:s3cret@proxy:1/");
         for bad in ["socks5://user:s3cret@proxy:1", "https://user:s3cret@proxy:1", "http://", "x y"] {
             let error = set_proxy(&mut config("https://a"), Some(bad)).unwrap_err().to_string();
-            assert!(error.starts_with("proxy-url of the kubeconfig must be http://") && !error.contains("s3cret"), "{error}");
+            assert!(
+                error.starts_with("proxy-url of the kubeconfig must be http://") && !error.contains("s3cret"),
+                "{error}"
+            );
         }
     }
 }

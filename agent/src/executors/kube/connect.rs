@@ -66,3 +66,22 @@ where
 
 /// Below the 10 s that a request may take to its answer's head, so that the caller learns why there is none.
 const CONNECT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, time::Instant};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_says_nothing_is_given_up() {
+        // The kernel accepts, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = Config::new("https://api.example:6443".parse().unwrap());
+        config.proxy_url = Some(format!("http://{}", silent.local_addr().unwrap()).parse().unwrap());
+        let began = Instant::now();
+        let error = connector(&config).unwrap().call(config.cluster_url.clone()).await.err().unwrap();
+        assert_eq!(error.to_string(), "no connection within 5 s");
+        assert_eq!(began.elapsed(), CONNECT);
+    }
+}
