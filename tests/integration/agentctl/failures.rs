@@ -118,9 +118,9 @@ async fn validate_finds_what_is_wrong_and_says_what_to_do() {
         operator.ok(&format!("{line} {FAST}")).await;
     }
     operator.ok("jwt create-key").await;
-    for side in ["principal", "agent"] {
+    for (side, lines) in [("principal", 9), ("agent", 8)] {
         let said = operator.ok(&format!("validate {side}")).await;
-        assert!(said.lines().count() == 5 && said.lines().all(|line| line.ends_with(": ✅")), "{said}");
+        assert!(said.lines().count() == lines && said.lines().all(|line| line.contains(": ✅")), "{said}");
     }
     let doctor = operator.ok("doctor a").await;
     assert!(doctor.lines().count() > 8 && doctor.lines().all(|line| line.ends_with(": ✅")), "{doctor}");

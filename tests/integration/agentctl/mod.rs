@@ -9,6 +9,7 @@ mod connect;
 mod failures;
 mod jwt;
 mod pki;
+mod surroundings;
 
 use std::{
     path::{Path, PathBuf},

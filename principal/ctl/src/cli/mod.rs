@@ -122,9 +122,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Validate {
-    /// Check the Secrets in the principal's namespace
+    /// Check the Secrets in the principal's namespace, and what stands around it of Argo CD
     Principal,
-    /// Check the Secrets in the agent's namespace, against the principal's
+    /// Check the Secrets in the agent's namespace, against the principal's, and what stands around it of Argo CD
     Agent,
 }
 

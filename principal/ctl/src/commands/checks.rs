@@ -6,11 +6,11 @@ use anyhow::{Context, anyhow, bail, ensure};
 use common::AgentName;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{agents, secret};
+use super::{agents, secret, secret_names::SecretNames};
 use crate::{
     cluster_secret::{self, AGENT_LABEL, Cluster, SKIP_RECONCILE, agent_of, is_self_registered, secret_name},
     kube::Side,
-    names::{BLOCKLIST, CA, CLIENT_CA, CLIENT_TLS, JWT, JWT_KEY, PRINCIPAL_TLS, RESOURCE_PROXY_TLS},
+    names::{BLOCKLIST, CLIENT_CA, JWT_KEY},
     pki::{Certificate, Fingerprint, kind_of_der, now, public_key},
 };
 
@@ -24,8 +24,8 @@ pub(super) struct Roots {
 }
 
 /// The authority is there, is one, and is in its time.
-pub(super) async fn authority(side: &Side) -> anyhow::Result<Roots> {
-    let ca = roots(side, CA, "pki init").await?.ok_or_else(|| missing(side, CA, "pki init"))?;
+pub(super) async fn authority(side: &Side, names: &SecretNames) -> anyhow::Result<Roots> {
+    let ca = roots(side, &names.ca, "pki init").await?.ok_or_else(|| missing(side, &names.ca, "pki init"))?;
     let clients = roots(side, CLIENT_CA, "pki init --client-ca").await?;
     let callers = clients.iter().flatten().chain(&ca).cloned().collect();
     Ok(Roots { ca, callers })
@@ -43,13 +43,13 @@ async fn roots(side: &Side, name: &str, cure: &str) -> anyhow::Result<Option<Vec
 }
 
 /// What the principal shows to agents.
-pub(super) async fn principal_tls(side: &Side, roots: &Roots) -> anyhow::Result<Certificate> {
-    server_tls(side, PRINCIPAL_TLS, "pki issue principal", roots).await
+pub(super) async fn principal_tls(side: &Side, names: &SecretNames, roots: &Roots) -> anyhow::Result<Certificate> {
+    server_tls(side, &names.own_tls, "pki issue principal", roots).await
 }
 
 /// What the Kubernetes door shows to its callers.
-pub(super) async fn door_tls(side: &Side, roots: &Roots) -> anyhow::Result<Certificate> {
-    server_tls(side, RESOURCE_PROXY_TLS, "pki issue resource-proxy", roots).await
+pub(super) async fn door_tls(side: &Side, names: &SecretNames, roots: &Roots) -> anyhow::Result<Certificate> {
+    server_tls(side, &names.door_tls, "pki issue resource-proxy", roots).await
 }
 
 async fn server_tls(side: &Side, name: &str, cure: &str, roots: &Roots) -> anyhow::Result<Certificate> {
@@ -65,9 +65,9 @@ async fn server_tls(side: &Side, name: &str, cure: &str, roots: &Roots) -> anyho
 }
 
 /// The key that tokens are signed with.
-pub(super) async fn jwt_key(side: &Side) -> anyhow::Result<()> {
-    let called = side.secrets.called(JWT);
-    let found = side.secrets.get(JWT).await?.ok_or_else(|| missing(side, JWT, "jwt create-key"))?;
+pub(super) async fn jwt_key(side: &Side, names: &SecretNames) -> anyhow::Result<()> {
+    let called = side.secrets.called(&names.jwt);
+    let found = side.secrets.get(&names.jwt).await?.ok_or_else(|| missing(side, &names.jwt, "jwt create-key"))?;
     let public = public_key(&format!("key {JWT_KEY} of {called}"), &secret::text(&called, &found, JWT_KEY)?)
         .context("make another with `jwt create-key --upsert`")?;
     let (kind, bits) = kind_of_der(&public);
@@ -145,10 +145,10 @@ fn cluster(
 }
 
 /// What an agent trusts, and what it shows.
-pub(super) async fn agent_ca(agent: &Side, roots: &Roots) -> anyhow::Result<()> {
-    let called = agent.secrets.called(CA);
+pub(super) async fn agent_ca(agent: &Side, names: &SecretNames, roots: &Roots) -> anyhow::Result<()> {
+    let called = agent.secrets.called(&names.ca);
     let cure = "pki propagate";
-    let found = agent.secrets.get(CA).await?.ok_or_else(|| missing(agent, CA, cure))?;
+    let found = agent.secrets.get(&names.ca).await?.ok_or_else(|| missing(agent, &names.ca, cure))?;
     let held = secret::roots(&called, &found).with_context(|| format!("write it with `{cure} --force`"))?;
     let held = Certificate::chain(&called, &held)?;
     if let Some(signer) = roots.ca.first() {
@@ -163,12 +163,13 @@ pub(super) async fn agent_ca(agent: &Side, roots: &Roots) -> anyhow::Result<()> 
 /// What an agent shows to the principal.
 pub(super) async fn agent_tls(
     agent: &Side,
+    names: &SecretNames,
     roots: &Roots,
     blocked: &BTreeSet<Fingerprint>,
 ) -> anyhow::Result<Certificate> {
-    let called = agent.secrets.called(CLIENT_TLS);
+    let called = agent.secrets.called(&names.own_tls);
     let cure = "pki issue agent <agent> --upsert";
-    let found = agent.secrets.get(CLIENT_TLS).await?.ok_or_else(|| missing(agent, CLIENT_TLS, cure))?;
+    let found = agent.secrets.get(&names.own_tls).await?.ok_or_else(|| missing(agent, &names.own_tls, cure))?;
     let leaf = own_pair(&called, &found, cure)?;
     let name = leaf.common_name.as_deref().unwrap_or_default();
     if AgentName::parse(name).is_err() {
@@ -180,9 +181,8 @@ pub(super) async fn agent_tls(
 }
 
 /// There is a cluster Secret for whom the agent's certificate names.
-pub(super) async fn known(principal: &Side, name: &str) -> anyhow::Result<()> {
-    let agent = AgentName::parse(name)?;
-    let found = principal.secrets.get(&secret_name(&agent)).await?;
+pub(super) async fn known(principal: &Side, agent: &AgentName) -> anyhow::Result<()> {
+    let found = principal.secrets.get(&secret_name(agent)).await?;
     ensure!(found.is_some(), "the principal does not know agent {agent}: create it with `agent create {agent}`");
     Ok(())
 }

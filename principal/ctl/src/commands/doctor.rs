@@ -11,13 +11,13 @@ use kube::{
 use super::{
     checks::{self, Roots},
     kubeconfig::{self, Door},
+    secret_names::{SecretNames, operators_spec},
     validate::{Check, answer},
 };
 use crate::{
     cli::Doctor,
     cluster_secret::{Cluster, authority, secret_name},
     kube::{Places, Side},
-    names::CLIENT_TLS,
     output::Answer,
     pki::Certificate,
 };
@@ -33,9 +33,11 @@ async fn links(places: &Places, args: &Doctor, walk: &mut Vec<Check>) -> Option<
     let agent = &args.name;
     let principal = async { Side::at(places.principal()?).await }.await;
     let principal = link(walk, "Access to the principal's cluster", principal)?;
-    let roots: Roots = link(walk, "CA", checks::authority(&principal).await)?;
-    certificate(walk, "Principal TLS certificate", checks::principal_tls(&principal, &roots).await)?;
-    let door = certificate(walk, "Resource proxy TLS certificate", checks::door_tls(&principal, &roots).await)?;
+    let names = SecretNames::of_principal(&operators_spec(&principal).await.unwrap_or_default());
+    let roots: Roots = link(walk, "CA", checks::authority(&principal, &names).await)?;
+    certificate(walk, "Principal TLS certificate", checks::principal_tls(&principal, &names, &roots).await)?;
+    let door = checks::door_tls(&principal, &names, &roots).await;
+    let door = certificate(walk, "Resource proxy TLS certificate", door)?;
     let cluster = link(walk, "Cluster secret", checks::cluster_of(&principal, agent, &roots).await)?;
     let server = args.server.as_deref().unwrap_or(&cluster.server);
     let name = args.tls_server_name.as_deref();
@@ -43,17 +45,18 @@ async fn links(places: &Places, args: &Doctor, walk: &mut Vec<Check>) -> Option<
 
     let side = async { Side::at(places.agent()?).await }.await;
     let side = link(walk, "Access to the agent's cluster", side)?;
-    if principal.is(&side) && side.secrets.get(CLIENT_TLS).await.is_ok_and(|found| found.is_none()) {
+    let names = SecretNames::of_agent(&operators_spec(&side).await.unwrap_or_default());
+    if principal.is(&side) && side.secrets.get(&names.own_tls).await.is_ok_and(|found| found.is_none()) {
         // An agent may be beside the principal; more likely nobody said where it is.
         let where_it_is = "no agent is beside the principal: give --agent-context or --agent-namespace";
         link::<()>(walk, "Secrets of the agent", Err(anyhow!(where_it_is)))?;
     }
-    link(walk, "CA of the agent", checks::agent_ca(&side, &roots).await)?;
+    link(walk, "CA of the agent", checks::agent_ca(&side, &names, &roots).await)?;
     let blocked = link(walk, "Blocklist", checks::blocklist(&principal).await)?;
-    let leaf = checks::agent_tls(&side, &roots, &blocked).await;
+    let leaf = checks::agent_tls(&side, &names, &roots, &blocked).await;
     let own = leaf.and_then(|leaf| {
         let name = leaf.common_name.as_deref().unwrap_or_default();
-        let place = side.path(CLIENT_TLS);
+        let place = side.path(&names.own_tls);
         ensure!(name == agent.as_str(), "Secret {place} is of agent {name}: `pki issue agent {agent} --upsert`");
         Ok(leaf)
     });
@@ -88,15 +91,10 @@ fn is_named(door: &Certificate, server: &str, name: Option<&str>) -> anyhow::Res
     let address = authority(server)?;
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
     let host = name.unwrap_or(host).trim_start_matches('[').trim_end_matches(']');
-    let names = &door.server_names;
-    let covers = |known: &String| {
-        let wildcard = known.strip_prefix("*.").zip(host.split_once('.'));
-        known.eq_ignore_ascii_case(host) || wildcard.is_some_and(|(rest, (_, tail))| rest.eq_ignore_ascii_case(tail))
-    };
     ensure!(
-        names.iter().any(covers),
+        door.is_for(host),
         "callers know it as {host}, and its certificate is for {}: `pki issue resource-proxy --upsert --dns={host}`",
-        names.join(", ")
+        door.server_names.join(", ")
     );
     Ok(())
 }

@@ -14,6 +14,8 @@ mod kubeconfig;
 mod pki;
 mod roll_over;
 mod secret;
+mod secret_names;
+mod surroundings;
 mod validate;
 mod version;
 

@@ -4,13 +4,13 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use common::api_server::{self, named_proxy, set_proxy};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::{
-    Api, Config,
+    Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::{Place, Store};
+use super::{Place, Store, told::Asked};
 
 /// The objects of one side.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub(crate) struct Side {
     pub(crate) secrets: Store<Secret>,
     pub(crate) config_maps: Store<ConfigMap>,
     pub(crate) pods: Api<Pod>,
+    pub(super) client: Client,
     /// Where the API server is: two contexts may be of one.
     pub(crate) server: String,
 }
@@ -66,7 +67,8 @@ impl Side {
                 &place,
                 &server,
             ),
-            pods: Api::namespaced(client, namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            client,
             place,
             server,
         })
@@ -76,6 +78,18 @@ impl Side {
     pub(crate) async fn secrets_in(&self, namespace: &str) -> anyhow::Result<Store<Secret>> {
         let place = Place { namespace: namespace.to_owned(), ..self.place.clone() };
         Ok(Box::pin(Self::at(place)).await?.secrets)
+    }
+
+    /// Whether the cluster has this namespace.
+    pub(crate) async fn has_namespace(&self, name: &str) -> anyhow::Result<bool> {
+        let found = Api::<Namespace>::all(self.client.clone()).get_opt(name).await;
+        let asked = Asked {
+            kind: "Namespace",
+            resource: "namespaces",
+            place: Place { namespace: name.to_owned(), ..self.place.clone() },
+            server: self.server.clone(),
+        };
+        found.map(|found| found.is_some()).map_err(|error| asked.told("get", name, &error))
     }
 
     /// Whether both are one namespace.

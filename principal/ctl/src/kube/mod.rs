@@ -4,6 +4,7 @@
 //! left.
 
 mod connect;
+mod listed;
 mod places;
 mod roster;
 mod settings;
@@ -11,6 +12,7 @@ mod store;
 mod told;
 
 pub(crate) use connect::{Side, context_names};
+pub(crate) use listed::Listed;
 pub(crate) use places::{Place, Places, Role};
 pub(crate) use roster::Attached;
 pub(crate) use settings::{Entry, Settings};

@@ -100,6 +100,15 @@ impl Certificate {
         common::pki::is_signed_by(&self.der, &authority.der)
     }
 
+    /// Whether a server with it may be called `host`, a name or an address.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.server_names.iter().any(|known| {
+            let wildcard = known.strip_prefix("*.").zip(host.split_once('.'));
+            known.eq_ignore_ascii_case(host)
+                || wildcard.is_some_and(|(rest, (_, tail))| rest.eq_ignore_ascii_case(tail))
+        })
+    }
+
     /// Why it is of no use at `time`, if it is not.
     pub(crate) fn out_of_time(&self, time: i64) -> Option<String> {
         if time < self.not_before {
