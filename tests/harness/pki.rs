@@ -35,8 +35,29 @@ impl Ca {
     /// A new authority.
     #[must_use]
     pub fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
+        Self::of(CertificateParams::default())
+    }
+
+    /// One whose time is over. What it signs is good otherwise.
+    #[must_use]
+    pub fn expired() -> Self {
         let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        Self::of(params)
+    }
+
+    /// One whose time has not come. What it signs is good otherwise.
+    #[must_use]
+    pub fn early() -> Self {
+        let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(4000, 1, 1);
+        params.not_after = date_time_ymd(4001, 1, 1);
+        Self::of(params)
+    }
+
+    fn of(mut params: CertificateParams) -> Self {
+        let key = KeyPair::generate().expect("a key");
         params.distinguished_name.push(DnType::CommonName, "test-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -3,12 +3,13 @@
 use agent::link::connect::http2;
 use common::{
     proto::{self, tunnel_client::TunnelClient},
+    tls::{IdentitySource, RootsSource},
     tunnel::limits::STREAM_WINDOW,
 };
 use futures_util::stream;
 use harness::{
     World, eventually,
-    faulty::Rig,
+    faulty::{AGENT, Faulty, Rig},
     pki,
     raw::{self, Caller, get, handshake, metric},
     soon,
@@ -127,6 +128,49 @@ async fn an_agent_with_another_authority_or_an_expired_certificate_never_attache
         }
     }
     assert!(world.principal.agents.agents().is_empty());
+}
+
+#[tokio::test]
+async fn an_authority_that_is_out_of_its_time_vouches_for_nobody_at_either_end() {
+    for old in [pki::Ca::expired(), pki::Ca::early()] {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = pki::write(folder.path(), "old.crt", &old.pem());
+        // All ports take it, as there is none to go on with; nobody who comes from it gets in.
+        let authorities = RootsSource::File(bundle.clone());
+        let world = World::start_with(|config| {
+            config.grpc_tls.as_mut().unwrap().client_ca = authorities.clone();
+            config.kube_door.as_mut().unwrap().tls.client_ca = authorities;
+        })
+        .await;
+        for port in [world.principal.grpc, world.door()] {
+            let caller = Caller::new(world.ca.pem(), Some(old.client("workload"))).alpn(&[b"h2"]);
+            if let Ok(mut raw) = caller.connect(port).await {
+                let (read, ended) = raw.rest().await;
+                assert!(read.is_empty() && ended.unwrap_err().to_string().contains("fatal alert"));
+            }
+        }
+        assert!(world.principal.agents.agents().is_empty());
+
+        // An agent whose principal comes from it does not go there.
+        let (certificate, key) = old.server().write(folder.path(), "principal");
+        let world = World::start_with(|config| {
+            config.grpc_tls.as_mut().unwrap().identity = IdentitySource::Files { certificate, key };
+        })
+        .await;
+        let server = Faulty::on_demand().await;
+        let mut config = world.agent_config(AGENT, "argocd");
+        config.kube.kubeconfig = Some(server.kubeconfig(world.folder()));
+        config.tls.as_mut().unwrap().root_ca = Some(RootsSource::File(bundle));
+        let (_signal, watch) = common::drain::channel();
+        let agent = agent::Agent::start(config, &watch).await.unwrap();
+        let page = agent.metrics.unwrap();
+        eventually("it tried more than once", async || {
+            (metric(page, "argocd_agent_link_attempts_total", "").await >= 2.0).then_some(())
+        })
+        .await;
+        assert_eq!(metric(page, "argocd_agent_link_connected", "").await, 0.0);
+        assert!(world.principal.agents.agents().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{Identity, Roots, TlsError, provider};
+use super::{Identity, Roots, TlsError, authorities, provider};
 use crate::config::TlsVersions;
 
 /// How a client convinces itself that it speaks with the right server.
@@ -38,7 +38,9 @@ pub fn client_config(
         .with_protocol_versions(versions.protocols())
         .map_err(TlsError::Versions)?;
     let builder = match verification {
-        Verification::Roots(roots) => builder.with_root_certificates(roots.store()),
+        Verification::Roots(roots) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(authorities::of_servers(roots).map_err(TlsError::Roots)?),
         Verification::Insecure => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider: provider() }))
         }

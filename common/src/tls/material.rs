@@ -7,7 +7,7 @@ use std::{fs::File, io::Read, path::Path, sync::Arc};
 use rustls::{
     Error, InconsistentKeys, RootCertStore,
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
     sign::{CertifiedKey, SingleCertAndKey},
@@ -33,6 +33,8 @@ pub struct Identity {
 #[derive(Debug, Clone)]
 pub struct Roots {
     store: Arc<RootCertStore>,
+    /// Of each of them, in the order of the store.
+    each: Arc<[Option<Validity>]>,
     validity: Option<Validity>,
 }
 
@@ -196,16 +198,28 @@ impl Roots {
     /// without a word.
     pub fn from_pem(bundle: &Pem) -> Result<Self, MaterialError> {
         let mut store = RootCertStore::empty();
-        let mut validity = None;
+        let mut each = Vec::new();
         for (index, certificate) in bundle.certificates()?.into_iter().enumerate() {
-            validity = Validity::longest(validity, Validity::of(&certificate));
+            each.push(Validity::of(&certificate));
             store.add(certificate).map_err(|source| MaterialError::BadCertificate {
                 name: bundle.name.clone(),
                 number: index + 1,
                 source,
             })?;
         }
-        Ok(Self { store: Arc::new(store), validity })
+        let validity = each.iter().copied().fold(None, Validity::longest);
+        Ok(Self { store: Arc::new(store), each: each.into(), validity })
+    }
+
+    /// Those that are valid at `now`, or of which that cannot be told; none where that is all of them.
+    pub(super) fn in_time(&self, now: UnixTime) -> Option<Arc<RootCertStore>> {
+        let is_in_time = |validity: &Option<Validity>| validity.is_none_or(|validity| validity.now(now).is_ok());
+        if self.each.iter().all(is_in_time) {
+            return None;
+        }
+        let both = self.store.roots.iter().zip(self.each.iter());
+        let roots = both.filter(|(_, validity)| is_in_time(validity)).map(|(root, _)| root.clone()).collect();
+        Some(Arc::new(RootCertStore { roots }))
     }
 
     /// The certificates as rustls takes them.

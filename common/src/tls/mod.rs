@@ -5,6 +5,7 @@
 //!
 //! Where certificates come from is in `source`; `reload` keeps configurations as their sources are.
 
+mod authorities;
 mod client;
 mod error;
 mod files;
@@ -43,6 +44,9 @@ pub enum TlsError {
     /// The roots for client certificates cannot be used.
     #[error("client certificates cannot be verified with these roots")]
     Clients(#[source] rustls::server::VerifierBuilderError),
+    /// The roots for the server's certificate cannot be used.
+    #[error("the server's certificate cannot be verified with these roots")]
+    Roots(#[source] rustls::client::VerifierBuilderError),
 }
 
 /// The one crypto provider: AWS-LC, which has post-quantum key exchange and P-521 client certificates.

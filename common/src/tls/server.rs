@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ServerConfig,
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
-};
+use rustls::{ServerConfig, server::NoServerSessionStorage};
 
-use super::{Identity, Roots, TlsError, provider};
+use super::{Identity, Roots, TlsError, authorities};
 use crate::config::TlsVersions;
 
 /// What a server asks of its clients.
@@ -36,13 +33,13 @@ pub fn server_config(
     let builder = ServerConfig::builder_with_provider(versions.provider())
         .with_protocol_versions(versions.protocols())
         .map_err(TlsError::Versions)?;
-    let verifier = |roots: &Roots| WebPkiClientVerifier::builder_with_provider(roots.store(), provider());
     let builder = match clients {
         ClientAuth::None => builder.with_no_client_auth(),
-        ClientAuth::Optional(roots) => builder
-            .with_client_cert_verifier(verifier(&roots).allow_unauthenticated().build().map_err(TlsError::Clients)?),
+        ClientAuth::Optional(roots) => {
+            builder.with_client_cert_verifier(authorities::of_clients(roots, true).map_err(TlsError::Clients)?)
+        }
         ClientAuth::Required(roots) => {
-            builder.with_client_cert_verifier(verifier(&roots).build().map_err(TlsError::Clients)?)
+            builder.with_client_cert_verifier(authorities::of_clients(roots, false).map_err(TlsError::Clients)?)
         }
     };
     let mut config = builder.with_cert_resolver(identity.into_resolver());

@@ -87,6 +87,40 @@ async fn certificates_that_are_not_valid_fail_the_handshake_even_where_they_are_
 }
 
 #[tokio::test]
+async fn an_authority_that_is_out_of_its_time_vouches_for_nobody() {
+    let good = Authority::new("ca");
+    let mut expired = params("ca");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut early = params("ca");
+    early.not_before = rcgen::date_time_ymd(4000, 1, 1);
+    for old in [Authority::of(expired), Authority::of(early)] {
+        let both = Roots::from_pem(&Pem::new("ca", format!("{}{}", old.certificate, good.certificate))).unwrap();
+        for versions in [BOTH, TLS12] {
+            let server =
+                |of: &Authority, clients| server_config(of.leaf("a").identity(), clients, versions, &[]).unwrap();
+            let client = |of: &Authority, roots| {
+                client_config(Some(of.leaf("a").identity()), Verification::Roots(roots), versions, &[]).unwrap()
+            };
+            for roots in [old.roots(), both.clone()] {
+                let clients = [ClientAuth::Required(roots.clone()), ClientAuth::Optional(roots.clone())];
+                for clients in clients {
+                    let met = meet(server(&good, clients), client(&old, good.roots())).await;
+                    assert!(met.is_err(), "{versions:?}: {met:?}");
+                }
+                let error = meet(server(&old, ClientAuth::None), client(&good, roots)).await.unwrap_err();
+                assert!(error.to_string().contains("renew the authority"), "{error}");
+            }
+            // Its successor beside it does, and a stranger is none of either.
+            let met = meet(server(&good, ClientAuth::Required(both.clone())), client(&good, both.clone())).await;
+            assert_eq!(met.unwrap().common_name.as_deref(), Some("a"));
+            let stranger = Authority::new("stranger");
+            let error = meet(server(&stranger, ClientAuth::None), client(&good, both.clone())).await.unwrap_err();
+            assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_old_client_does_not_get_in_below_the_minimum() {
     let authority = Authority::new("ca");
     let client = || authority.client(&authority.leaf("agent-1"), TLS12);
@@ -206,7 +240,10 @@ const TLS12: TlsVersions = TlsVersions { max: TlsVersion::Tls12, ..TlsVersions::
 
 impl Authority {
     pub(super) fn new(name: &str) -> Self {
-        let mut params = params(name);
+        Self::of(params(name))
+    }
+
+    fn of(mut params: CertificateParams) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().pem();
