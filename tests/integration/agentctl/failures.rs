@@ -101,6 +101,55 @@ async fn secrets_that_cannot_be_used_are_named_with_their_key() {
 }
 
 #[tokio::test]
+async fn a_command_line_that_cannot_be_taken_is_exit_code_2_and_writes_nothing() {
+    let operator = Operator::new().await;
+    operator.ok(&format!("pki init {FAST}")).await;
+    operator.ok(&format!("agent create a {FAST}")).await;
+    let before = operator.kubectl("get secrets,configmaps -o yaml").await;
+    let label = "must be a DNS-1123 label: up to 63 characters of a-z, 0-9 and -, not - at its ends";
+    let fingerprint = "must be the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons";
+    for (line, expected) in [
+        ("agent create Not_A", format!("<AGENT>: \"Not_A\" is not allowed: {label}")),
+        ("agent create a.b", format!("<AGENT>: \"a.b\" is not allowed: {label}")),
+        ("pki issue agent -u A", format!("<AGENT>: \"A\" is not allowed: {label}")),
+        ("agent delete -f a_b", format!("<AGENT>: \"a_b\" is not allowed: {label}")),
+        ("blocklist tls add nonsense", format!("<FINGERPRINT>: \"nonsense\" is not allowed: {fingerprint}")),
+        ("blocklist tls remove abcd", format!("<FINGERPRINT>: \"abcd\" is not allowed: {fingerprint}")),
+        ("pki init -f --days=0", "--days: \"0\" is not allowed: must be a whole number from 1 to 36500".into()),
+        (
+            "agent reconfigure a --resource-proxy-server=http://x",
+            "--resource-proxy-server: \"http://x\" is no address: must be <host>:<port>".into(),
+        ),
+    ] {
+        assert_eq!(operator.fails(line, 2).await, expected, "{line}");
+    }
+    assert_eq!(operator.kubectl("get secrets,configmaps -o yaml").await, before);
+}
+
+#[tokio::test]
+async fn a_secret_of_another_type_is_not_half_made_into_one_of_ours() {
+    let operator = Operator::new().await;
+    let p = operator.principal.clone();
+    operator.ok(&format!("pki init {FAST}")).await;
+    let of_type = |name: &str, kind: &str, key: &str| {
+        format!("create secret generic {name} --type={kind} --from-literal={key}={{}}")
+    };
+    operator
+        .kubectl(&of_type("argocd-agent-principal-tls", "kubernetes.io/dockerconfigjson", ".dockerconfigjson"))
+        .await;
+    let refused = operator.fails(&format!("pki issue principal --upsert {FAST}"), 1).await;
+    assert!(refused.starts_with(&format!("cannot update Secret {p}/argocd-agent-principal-tls: ")), "{refused}");
+    let secret = operator.principal_object("secret", "argocd-agent-principal-tls").await;
+    assert_eq!(secret["data"].as_object().unwrap().keys().collect::<Vec<_>>(), [".dockerconfigjson"]);
+    let said = operator.run("validate principal").await;
+    let expected = format!(
+        "* Principal TLS certificate: ❌ issue it again with `pki issue principal`: Secret {p}/argocd-agent-principal-tls has \
+         no key tls.crt, but .dockerconfigjson"
+    );
+    assert!(said.stdout.lines().any(|line| line == expected), "{}", said.stdout);
+}
+
+#[tokio::test]
 async fn validate_finds_what_is_wrong_and_says_what_to_do() {
     let operator = Operator::new().await;
     let p = operator.principal.clone();

@@ -155,6 +155,46 @@ async fn what_cannot_be_loaded_at_the_start_is_one_line_with_object_and_key() {
 }
 
 #[tokio::test]
+async fn what_an_agent_cannot_load_at_the_start_is_one_line_with_object_and_key() {
+    let world = World::start().await;
+    let namespace = cluster::namespace("reload-agent-start").await;
+    let secrets = Secrets { namespace: namespace.clone() };
+    let refused = async |user: Option<&str>| {
+        let mut config = world.agent_config(AGENT, &namespace);
+        let tls = config.tls.as_mut().unwrap();
+        tls.identity = Some(IdentitySource::Secret(name(CLIENT)));
+        tls.root_ca = Some(RootsSource::Secret { name: name(AUTHORITY), key: RootsKey::Copy });
+        let kubeconfig = match user {
+            Some(user) => cluster().kubeconfig_yaml_for(user, None).unwrap(),
+            None => cluster().admin_kubeconfig_yaml(),
+        };
+        config.kube.kubeconfig = Some(harness::pki::write(world.folder(), "who", &kubeconfig));
+        let (_signal, watch) = drain::channel();
+        Report(&agent::Agent::start(config, &watch).await.unwrap_err()).to_string()
+    };
+    let ends = async |user, expected: String| {
+        let line = refused(user).await;
+        assert!(line.lines().count() == 1 && line.contains(&expected), "{expected}: {line}");
+    };
+    let (own, ca) = (format!("Secret {namespace}/{CLIENT}"), format!("Secret {namespace}/{AUTHORITY}"));
+    secrets.secret(AUTHORITY, "Opaque", &[("ca.crt", &world.ca.pem())]).await;
+    ends(None, format!("cannot load {own}: there is no such Secret")).await;
+    secrets.secret(CLIENT, "kubernetes.io/basic-auth", &[("username", "u"), ("password", "p")]).await;
+    ends(None, format!("cannot load {own}: it has no key tls.crt (its type is kubernetes.io/basic-auth)")).await;
+    secrets.delete(CLIENT).await;
+    secrets.pair(CLIENT, &world.ca.client(AGENT)).await;
+    secrets
+        .secret(AUTHORITY, "Opaque", &[("ca.crt", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")])
+        .await;
+    ends(None, format!("key ca.crt of {ca}")).await;
+    secrets.delete(AUTHORITY).await;
+    secrets.secret(AUTHORITY, "Opaque", &[("other", "x")]).await;
+    ends(None, format!("cannot load {ca}: it has no key ca.crt and no key tls.crt (its type is Opaque)")).await;
+    let nobody = format!("no-agent-of-{namespace}");
+    ends(Some(&nobody), "let the ServiceAccount list and watch this Secret".into()).await;
+}
+
+#[tokio::test]
 async fn the_right_to_list_and_watch_just_these_secrets_is_enough() {
     let site = Site::start("reload-rbac").await;
     let namespace = &site.secrets.namespace;
