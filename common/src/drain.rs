@@ -3,9 +3,18 @@
 //! Phases, in order: *serving* → [`Watch::draining`] (stop taking new work, finish what runs) → [`Watch::aborted`]
 //! (the grace period is over: reset what is left) → every spawned task joined → what was spawned to be last is dropped.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use pin_project_lite::pin_project;
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::TaskTracker,
+};
 use tracing::{Instrument, Span, debug, info, warn};
 
 /// The owner's end. Dropping it aborts everything that still runs.
@@ -36,6 +45,32 @@ pub fn channel() -> (Signal, Watch) {
         last: TaskTracker::new(),
     };
     (Signal { watch: watch.clone() }, watch)
+}
+
+pin_project! {
+    /// A task that ends when it is aborted. Written out, since an `async` block around a task holds it twice: as what it
+    /// was made with, and as what it waits for.
+    struct Abortable<F> {
+        #[pin]
+        aborted: WaitForCancellationFutureOwned,
+        #[pin]
+        task: F,
+    }
+}
+
+// === impl Abortable ===
+
+impl<F: Future<Output = ()>> Future for Abortable<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.aborted.poll(cx).is_ready() {
+            debug!("task reset");
+            return Poll::Ready(());
+        }
+        this.task.poll(cx)
+    }
 }
 
 // === impl Signal ===
@@ -84,12 +119,7 @@ impl Watch {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let aborted = self.aborted.clone();
-        let run = async move {
-            if aborted.run_until_cancelled_owned(task).await.is_none() {
-                debug!("task reset");
-            }
-        };
+        let run = Abortable { aborted: self.aborted.clone().cancelled_owned(), task };
         self.tasks.spawn(run.instrument(span));
     }
 

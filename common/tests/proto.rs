@@ -12,6 +12,7 @@ fn generated_code_is_what_the_proto_says() {
     tonic_prost_build::configure()
         .bytes(".")
         .build_transport(false)
+        .codec_path("crate::tunnel::codec::TunnelCodec")
         .out_dir(fresh.path())
         .compile_fds(descriptors)
         .unwrap();

@@ -370,7 +370,7 @@ pub mod tunnel_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::tunnel::codec::TunnelCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/argocdagent.tunnel.v1.Tunnel/Attach",
             );
@@ -399,7 +399,7 @@ pub mod tunnel_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::tunnel::codec::TunnelCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/argocdagent.tunnel.v1.Tunnel/Pipe",
             );
@@ -560,7 +560,7 @@ pub mod tunnel_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AttachSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::tunnel::codec::TunnelCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -604,7 +604,7 @@ pub mod tunnel_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PipeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::tunnel::codec::TunnelCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -11,6 +11,7 @@
 //!   runs at the far end.
 //! - Nothing is sent twice.
 
+pub mod codec;
 pub mod error;
 pub mod event;
 pub mod ids;

@@ -81,7 +81,8 @@ impl TunnelServe {
                 _ => tunnel.clone().call(request),
             }
         });
-        let connection = http2.serve_connection(TokioIo::new(io), service);
+        // Boxed: it is kilobytes, and every future around it would have them once more.
+        let connection = Box::pin(http2.serve_connection(TokioIo::new(io), service));
         // A connection with a session lives as long as that: HTTP/2's own graceful shutdown would keep the agent from
         // opening pipes for the exchanges that still run.
         let unused = async {

@@ -1,0 +1,58 @@
+//! Protobuf on gRPC, with buffers that fit what a call carries.
+//!
+//! Every call has a buffer for each direction for as long as it lives. tonic makes them 8 KiB; an agent's control stream
+//! lives as long as the agent and carries a few bytes every ten seconds, and there are ten thousand of them.
+
+use std::{any::TypeId, marker::PhantomData};
+
+use prost::Message;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::ProstCodec;
+
+use crate::proto::Chunk;
+
+/// What the generated code encodes `T` and decodes `U` with.
+#[derive(Debug, Clone, Copy)]
+pub struct TunnelCodec<T, U>(PhantomData<(T, U)>);
+
+// === impl TunnelCodec ===
+
+impl<T, U> Default for TunnelCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for TunnelCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(buffers::<T>())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(buffers::<U>())
+    }
+}
+
+/// A pipe's chunks keep tonic's own: its buffer is shared out among the chunks that it holds.
+fn buffers<M: 'static>() -> BufferSettings {
+    if TypeId::of::<M>() == TypeId::of::<Chunk>() {
+        BufferSettings::default()
+    } else {
+        BufferSettings::new(EVENTS, YIELD)
+    }
+}
+
+/// Holds any event but those with early data, for which it grows.
+const EVENTS: usize = 512;
+
+/// As much as tonic encodes by default before it hands on what there is.
+const YIELD: usize = 32 * 1024;
