@@ -151,7 +151,12 @@ impl Session {
                     abort.abort();
                 }
             }
-            PrincipalEvent::Ping(nonce) => self.say(AgentEvent::Pong(nonce)),
+            PrincipalEvent::Ping(nonce) => {
+                self.say(AgentEvent::Pong(nonce));
+                if let Some(nonce) = liveness.ping_along(now) {
+                    self.say(AgentEvent::Ping(nonce));
+                }
+            }
             PrincipalEvent::Pong(nonce) => {
                 if let Some(round_trip) = liveness.pong(nonce, now) {
                     if draining {

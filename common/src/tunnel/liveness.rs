@@ -47,6 +47,13 @@ impl Liveness {
         (now >= self.next_ping).then(|| self.ping(now))
     }
 
+    /// The nonce of a Ping that goes along with a Pong which is sent now: one that would be due soon costs nothing beside
+    /// it, and by itself a packet and a wake-up at either end. Two ends that ping equally often send three packets and
+    /// not four.
+    pub fn ping_along(&mut self, now: Instant) -> Option<u64> {
+        (now + self.interval / 2 >= self.next_ping).then(|| self.ping(now))
+    }
+
     /// The nonce of a Ping that is sent now.
     pub fn ping(&mut self, now: Instant) -> u64 {
         self.next_ping = now + self.interval;
@@ -89,5 +96,17 @@ mod tests {
         assert_eq!(liveness.pong(nonce, answered), None, "answered twice");
         assert!(!liveness.is_dead(answered + SILENCE - Duration::from_millis(1)));
         assert!(liveness.is_dead(answered + SILENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_that_is_due_soon_goes_along_with_a_pong() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(INTERVAL, SILENCE, start);
+        assert_eq!(liveness.ping_along(start + INTERVAL / 4), None);
+        let along = start + INTERVAL / 2;
+        let nonce = liveness.ping_along(along).unwrap();
+        assert_eq!(liveness.wake_at(), along + INTERVAL);
+        assert_eq!(liveness.pong(nonce, along), Some(Duration::ZERO));
+        assert_eq!(liveness.ping_along(along), None, "a peer that pings all the time gets no Ping each time");
     }
 }

@@ -167,6 +167,9 @@ impl TunnelService {
         match event {
             &AgentEvent::Ping(nonce) => {
                 session.say(PrincipalEvent::Pong(nonce));
+                if let Some(nonce) = liveness.ping_along(now) {
+                    session.say(PrincipalEvent::Ping(nonce));
+                }
             }
             &AgentEvent::Pong(nonce) => {
                 if let Some(round_trip) = liveness.pong(nonce, now) {
