@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use common::drain;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,8 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -92,7 +93,7 @@ impl Link {
         self.delay(Duration::ZERO);
     }
 
-    /// Holds back each piece for so long.
+    /// Makes each way so long, for what comes from now on.
     pub fn delay(&self, delay: Duration) {
         self.mood.send_replace(Mood::Passing(delay));
     }
@@ -114,19 +115,38 @@ async fn pass(near: TcpStream, target: SocketAddr, moods: watch::Receiver<Mood>)
     let _ended = tokio::try_join!(there, back);
 }
 
+/// Reads ahead of what is held back, as a long line does: pieces that come together leave together.
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut moods: watch::Receiver<Mood>) -> io::Result<()> {
-    let mut buffer = BytesMut::with_capacity(64 * 1024);
-    loop {
-        let count = from.read_buf(&mut buffer).await?;
-        let mood = moods.wait_for(|mood| *mood != Mood::Stalled).await.map(|mood| *mood).map_err(io::Error::other)?;
-        if let Mood::Passing(delay) = mood
-            && !delay.is_zero()
-        {
-            tokio::time::sleep(delay).await;
+    let (sender, mut held_back) = mpsc::channel::<(Instant, Bytes)>(HELD_BACK);
+    let read_moods = moods.clone();
+    let read = async move {
+        let mut buffer = BytesMut::with_capacity(64 * 1024);
+        loop {
+            buffer.reserve(64 * 1024);
+            let count = from.read_buf(&mut buffer).await?;
+            let delay = match *read_moods.borrow() {
+                Mood::Passing(delay) => delay,
+                Mood::Stalled => Duration::ZERO,
+            };
+            let piece = (Instant::now() + delay, buffer.split().freeze());
+            if sender.send(piece).await.is_err() || count == 0 {
+                return io::Result::Ok(());
+            }
         }
-        if count == 0 {
-            return to.shutdown().await;
+    };
+    let write = async move {
+        while let Some((due, mut piece)) = held_back.recv().await {
+            moods.wait_for(|mood| *mood != Mood::Stalled).await.map_err(io::Error::other)?;
+            sleep_until(due).await;
+            if piece.is_empty() {
+                return to.shutdown().await;
+            }
+            to.write_all_buf(&mut piece).await?;
         }
-        to.write_all_buf(&mut buffer).await?;
-    }
+        Ok(())
+    };
+    tokio::try_join!(read, write).map(drop)
 }
+
+/// Pieces that are on their way, of up to 64 KiB.
+const HELD_BACK: usize = 256;

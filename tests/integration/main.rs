@@ -36,6 +36,7 @@ mod refusals;
 mod registration;
 mod reload;
 mod revocation;
+mod round_trips;
 mod streams;
 mod tls;
 mod tunnel;
