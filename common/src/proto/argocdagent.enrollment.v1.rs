@@ -130,7 +130,7 @@ pub mod enrollment_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::tunnel::codec::TunnelCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/argocdagent.enrollment.v1.Enrollment/Authorities",
             );
@@ -160,7 +160,7 @@ pub mod enrollment_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::tunnel::codec::TunnelCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/argocdagent.enrollment.v1.Enrollment/Join",
             );
@@ -182,7 +182,7 @@ pub mod enrollment_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::tunnel::codec::TunnelCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/argocdagent.enrollment.v1.Enrollment/Renew",
             );
@@ -337,7 +337,7 @@ pub mod enrollment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthoritiesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::tunnel::codec::TunnelCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -380,7 +380,7 @@ pub mod enrollment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::tunnel::codec::TunnelCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -423,7 +423,7 @@ pub mod enrollment_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::tunnel::codec::TunnelCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

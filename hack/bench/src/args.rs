@@ -3,6 +3,7 @@
 mod all;
 mod requests;
 mod streams;
+mod tunnel;
 
 use std::{fmt, path::PathBuf};
 
@@ -17,6 +18,7 @@ use crate::{
 pub(crate) use all::All;
 pub(crate) use requests::{Cache, Change, Fresh, GetOwned, Mutate};
 pub(crate) use streams::{Exec, ExecPart, LogPart, Logs, SlowReader};
+pub(crate) use tunnel::{Agents, Rtt};
 
 /// Measures ways from a Kubernetes client to kube-apiserver, and from a Redis client to a Redis, in turn, in one run:
 /// none in between, a chain of two nginx (not for Redis), and a principal with its agent.
@@ -48,6 +50,10 @@ pub(crate) enum Scenario {
     SlowReader(SlowReader),
     /// What the Redis door passes on: values of both Redis servers, messages, connections
     Redis(Redis),
+    /// Many agents of one principal: attached, idle, asked, and all back after a restart
+    Agents(Agents),
+    /// A GET, a watch and a list with a long line between the two hops
+    Rtt(Rtt),
     /// All of these, one after the other
     All(All),
 }

@@ -1,6 +1,7 @@
 //! The certificates between client, contestants and their hops. The API server has a CA of its own.
 
 use std::{
+    fmt,
     fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -14,9 +15,9 @@ use rcgen::{
 
 /// Files in PEM: `ca.crt`, `server.crt`, `server.key`, `client.crt`, `client.key`. All keys are P-256, as a
 /// contestant's cost depends on the kind of key and all must have the same.
-#[derive(Debug)]
 pub(crate) struct Pki {
     dir: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// What a client is known by, and knows servers by.
@@ -46,7 +47,7 @@ impl Pki {
         let client = CertificateParams::default();
         let (client_cert, client_key) = sign(&issuer, client, CLIENT_NAME, ExtendedKeyUsagePurpose::ClientAuth)?;
 
-        let pki = Self { dir: dir.to_owned() };
+        let pki = Self { dir: dir.to_owned(), issuer };
         for (name, pem) in [
             ("ca.crt", &ca_pem),
             ("server.crt", &server_cert),
@@ -64,24 +65,45 @@ impl Pki {
         self.dir.join(name)
     }
 
+    /// A client certificate for that name and key, in PEM.
+    pub(crate) fn client_certificate(&self, name: &str, key: &KeyPair) -> Result<String> {
+        certificate(&self.issuer, CertificateParams::default(), name, ExtendedKeyUsagePurpose::ClientAuth, key)
+    }
+
     pub(crate) fn client(&self) -> ClientFiles {
         ClientFiles { ca: self.file("ca.crt"), cert: self.file("client.crt"), key: self.file("client.key") }
     }
 }
 
+impl fmt::Debug for Pki {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pki({})", self.dir.display())
+    }
+}
+
 fn sign(
+    issuer: &Issuer<'_, KeyPair>,
+    params: CertificateParams,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<(String, String)> {
+    let key = KeyPair::generate().context("generating a key")?;
+    Ok((certificate(issuer, params, name, usage, &key)?, key.serialize_pem()))
+}
+
+fn certificate(
     issuer: &Issuer<'_, KeyPair>,
     mut params: CertificateParams,
     name: &str,
     usage: ExtendedKeyUsagePurpose,
-) -> Result<(String, String)> {
+    key: &KeyPair,
+) -> Result<String> {
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate().context("generating a key")?;
-    let cert = params.signed_by(&key, issuer).with_context(|| format!("signing {name}"))?;
-    Ok((cert.pem(), key.serialize_pem()))
+    let cert = params.signed_by(key, issuer).with_context(|| format!("signing {name}"))?;
+    Ok(cert.pem())
 }
 
 /// Writes a file that only its owner can read.

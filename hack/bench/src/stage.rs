@@ -12,6 +12,7 @@ use crate::{
     apiserver::ApiServer,
     args::{Common, Program},
     contestants::{Contestant, Ground, Kind, Nginx, Ours, Programs},
+    line::Line,
     pki::Pki,
     redis::raise_limit,
 };
@@ -55,15 +56,20 @@ pub(crate) struct Versions {
 impl Stage {
     /// Builds and starts what is needed in front of an API server.
     pub(crate) async fn set(kinds: &[Kind], common: &Common) -> Result<Self> {
-        Self::of(Extent::ApiServer, kinds, &common.program).await
+        Self::of(Extent::ApiServer, kinds, &common.program, None).await
     }
 
-    /// The same in front of a cluster that has a node, and pods that run on it.
+    /// The same with a line between the two hops of each contestant that has two.
+    pub(crate) async fn set_far(kinds: &[Kind], common: &Common, line: &Line) -> Result<Self> {
+        Self::of(Extent::ApiServer, kinds, &common.program, Some(line)).await
+    }
+
+    /// In front of a cluster that has a node, and pods that run on it.
     pub(crate) async fn with_node(kinds: &[Kind], program: &Program) -> Result<Self> {
-        Self::of(Extent::Full, kinds, program).await
+        Self::of(Extent::Full, kinds, program, None).await
     }
 
-    async fn of(extent: Extent, kinds: &[Kind], program: &Program) -> Result<Self> {
+    async fn of(extent: Extent, kinds: &[Kind], program: &Program, line: Option<&Line>) -> Result<Self> {
         named_once(kinds)?;
         // Ours and theirs: what we start has the same limit.
         let limit = raise_limit(OPEN_FILES)?;
@@ -85,7 +91,7 @@ impl Stage {
         let pki = Pki::write(&dir.path().join("pki"))?;
         let api_server = ApiServer::start(&dir.path().join("api-server"), extent).await?;
         let backend = api_server.parts()?;
-        let ground = Ground { dir: dir.path(), pki: &pki, api_server: &api_server };
+        let ground = Ground { dir: dir.path(), pki: &pki, api_server: &api_server, line };
         let mut contestants = Vec::new();
         for kind in kinds {
             let contestant = Contestant::start(*kind, ground, &programs).await?;

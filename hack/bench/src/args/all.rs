@@ -99,6 +99,8 @@ const LINES: &[Line] = &[
         quick: "redis --clients 2 --subscribers 3 --idle 20 --large 8MiB --seconds 0.2 --rounds 1",
         chain: false,
     },
+    Line { full: "agents", quick: "agents --agents 100 --clients 5 --seconds 1", chain: false },
+    Line { full: "rtt", quick: "rtt --round-trip 20 --items 40 --rounds 1", chain: true },
 ];
 
 #[cfg(test)]

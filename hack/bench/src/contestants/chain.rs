@@ -17,6 +17,7 @@ pub(super) fn start(ground: Ground<'_>, nginx: &Nginx) -> Result<Contestant> {
         ("@dir@", dir.display().to_string()),
         ("@front_port@", front_port.to_string()),
         ("@back_port@", back_port.to_string()),
+        ("@to_back_port@", ground.towards(back_port)?.to_string()),
         ("@api_server@", ground.api_server.endpoint().address().to_string()),
         ("@ca@", ground.pki.file("ca.crt").display().to_string()),
         ("@server_cert@", ground.pki.file("server.crt").display().to_string()),

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     accounting::{Part, Usage},
     apiserver::ApiServer,
+    line::Line,
     load::{Encoding, Endpoint, Protocol, fetch_whole},
     objects,
     pki::Pki,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 pub(crate) use nginx::Nginx;
-pub(crate) use ours::{ARGOCD_NAMESPACE, Ours};
+pub(crate) use ours::{ARGOCD_NAMESPACE, Ours, PrincipalPorts};
 
 /// The names of the contestants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -67,6 +68,17 @@ pub(crate) struct Ground<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) pki: &'a Pki,
     pub(crate) api_server: &'a ApiServer,
+    /// Between the two hops, if anything is.
+    pub(crate) line: Option<&'a Line>,
+}
+
+// === impl Ground ===
+
+impl Ground<'_> {
+    /// The port by which one hop reaches the other, which listens on this one.
+    fn towards(&self, port: u16) -> Result<u16> {
+        self.line.map_or(Ok(port), |line| line.to(port))
+    }
 }
 
 // === impl Kind ===

@@ -3,16 +3,21 @@
 
 use std::{
     env, fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-use tokio::process::Command;
+use tokio::{
+    net::TcpStream,
+    process::Command,
+    time::{Instant, sleep},
+};
 
 use super::{Contestant, Ground, Kind, free_ports};
-use crate::{args, load::Endpoint, pki::Pki, process::Process};
+use crate::{args, line::Line, load::Endpoint, pki::Pki, process::Process};
 
 /// The program, and how it is to be run.
 #[derive(Debug)]
@@ -22,6 +27,31 @@ pub(crate) struct Ours {
     pub(crate) version: String,
     /// `--worker-threads` of both processes; the program's own default if not given.
     worker_threads: Option<usize>,
+}
+
+/// Where a principal listens, time and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PrincipalPorts([u16; 3]);
+
+// === impl PrincipalPorts ===
+
+impl PrincipalPorts {
+    /// Ports that are free now.
+    pub(crate) fn free() -> Result<Self> {
+        Ok(Self(free_ports()?))
+    }
+
+    /// Where agents attach.
+    pub(crate) fn agents(self) -> SocketAddr {
+        let Self([agents, ..]) = self;
+        (Ipv4Addr::LOCALHOST, agents).into()
+    }
+
+    /// The Kubernetes door.
+    pub(crate) fn door(self) -> SocketAddr {
+        let Self([_, door, _]) = self;
+        (Ipv4Addr::LOCALHOST, door).into()
+    }
 }
 
 // === impl Ours ===
@@ -52,7 +82,7 @@ impl Ours {
         let principal = [format!("--resource-proxy-listen=127.0.0.1:{door}"), "--disable-redis-proxy".to_owned()];
         let filter = (kind == Kind::OursNoFilter).then(|| "--managed-resources-only=false".to_owned());
         let agent = [format!("--kubeconfig={}", ground.api_server.kubeconfig().display())].into_iter().chain(filter);
-        let processes = self.pair(&dir, ground.pki, principal, agent)?;
+        let processes = self.pair(&dir, ground.pki, ground.line, principal, agent)?;
         let endpoint = Endpoint::new(([127, 0, 0, 1], door).into(), &ground.pki.client())?;
         Ok(Contestant { kind, endpoint, at_rest: Vec::new(), processes: processes.into() })
     }
@@ -78,7 +108,24 @@ impl Ours {
             format!("--redis-addr={agents}"),
             format!("--redis-password={password}"),
         ];
-        Ok((([127, 0, 0, 1], door).into(), self.pair(dir, pki, principal, agent)?))
+        Ok((([127, 0, 0, 1], door).into(), self.pair(dir, pki, None, principal, agent)?))
+    }
+
+    /// Starts a principal alone, and waits until it listens. It can be started again on the same ports.
+    pub(crate) async fn start_principal(&self, dir: &Path, pki: &Pki, ports: PrincipalPorts) -> Result<Process> {
+        let PrincipalPorts([agents, door, health]) = ports;
+        let flags = [format!("--resource-proxy-listen=127.0.0.1:{door}"), "--disable-redis-proxy".to_owned()];
+        let mut process = self.principal(dir, pki, [agents, health], flags)?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while let Err(error) = TcpStream::connect((Ipv4Addr::LOCALHOST, door)).await {
+            process.check()?;
+            if Instant::now() >= deadline {
+                return Err(error).context(process.tail());
+            }
+            // Whether a process of others is ready can only be asked.
+            sleep(ATTEMPT_PAUSE).await;
+        }
+        Ok(process)
     }
 
     /// A principal and its agent, with these flags beside what all have.
@@ -86,14 +133,43 @@ impl Ours {
         &self,
         dir: &Path,
         pki: &Pki,
+        line: Option<&Line>,
         principal: impl IntoIterator<Item = String>,
         agent: impl IntoIterator<Item = String>,
     ) -> Result<[Process; 2]> {
-        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let [agents, principal_health, agent_health] = free_ports()?;
+        let principal = self.principal(dir, pki, [agents, principal_health], principal)?;
         let pki = |name| pki.file(name).display().to_string();
         let threads = self.worker_threads.map(|threads| format!("--worker-threads={threads}"));
 
+        let mut args = vec![
+            "agent".to_owned(),
+            "--server-address=127.0.0.1".to_owned(),
+            format!("--server-port={}", line.map_or(Ok(agents), |line| line.to(agents))?),
+            "--creds=mtls:any".to_owned(),
+            "--agent-mode=managed".to_owned(),
+            format!("--namespace={ARGOCD_NAMESPACE}"),
+            format!("--tls-client-cert={}", pki("client.crt")),
+            format!("--tls-client-key={}", pki("client.key")),
+            format!("--root-ca-path={}", pki("ca.crt")),
+            "--metrics-port=0".to_owned(),
+            format!("--healthz-port={agent_health}"),
+        ];
+        args.extend(agent);
+        args.extend(threads);
+        let agent = Process::start("agent", dir, &self.program, args)?;
+        Ok([principal, agent])
+    }
+
+    fn principal(
+        &self,
+        dir: &Path,
+        pki: &Pki,
+        [agents, health]: [u16; 2],
+        flags: impl IntoIterator<Item = String>,
+    ) -> Result<Process> {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        let pki = |name| pki.file(name).display().to_string();
         let mut args = vec![
             "principal".to_owned(),
             "--listen-host=127.0.0.1".to_owned(),
@@ -108,29 +184,11 @@ impl Ours {
             format!("--resource-proxy-ca-path={}", pki("ca.crt")),
             "--metrics-port=0".to_owned(),
             "--admin-port=0".to_owned(),
-            format!("--healthz-port={principal_health}"),
+            format!("--healthz-port={health}"),
         ];
-        args.extend(principal);
-        args.extend(threads.clone());
-        let principal = Process::start("principal", dir, &self.program, args)?;
-
-        let mut args = vec![
-            "agent".to_owned(),
-            "--server-address=127.0.0.1".to_owned(),
-            format!("--server-port={agents}"),
-            "--creds=mtls:any".to_owned(),
-            "--agent-mode=managed".to_owned(),
-            format!("--namespace={ARGOCD_NAMESPACE}"),
-            format!("--tls-client-cert={}", pki("client.crt")),
-            format!("--tls-client-key={}", pki("client.key")),
-            format!("--root-ca-path={}", pki("ca.crt")),
-            "--metrics-port=0".to_owned(),
-            format!("--healthz-port={agent_health}"),
-        ];
-        args.extend(agent);
-        args.extend(threads);
-        let agent = Process::start("agent", dir, &self.program, args)?;
-        Ok([principal, agent])
+        args.extend(flags);
+        args.extend(self.worker_threads.map(|threads| format!("--worker-threads={threads}")));
+        Process::start("principal", dir, &self.program, args)
     }
 }
 
@@ -162,6 +220,9 @@ fn executable(message: &str) -> Option<PathBuf> {
 
 /// The namespace of Argo CD in both clusters.
 pub(crate) const ARGOCD_NAMESPACE: &str = "argocd";
+
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {

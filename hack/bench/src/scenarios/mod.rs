@@ -3,6 +3,7 @@
 //! Figures are compared within a round, where the machine was the same for all, and the medians of these comparisons
 //! are reported; medians of different contestants are never divided by each other.
 
+mod agents;
 mod all;
 mod beside;
 mod delay;
@@ -14,6 +15,7 @@ mod list;
 mod logs;
 mod mutate;
 mod redis;
+mod rtt;
 mod slow_reader;
 mod speed;
 mod transfer;
@@ -41,6 +43,8 @@ pub(crate) async fn run(scenario: &Scenario) -> Result<()> {
         Scenario::Exec(args) => exec::run(args).await,
         Scenario::SlowReader(args) => slow_reader::run(args).await,
         Scenario::Redis(args) => redis::run(args).await,
+        Scenario::Agents(args) => agents::run(args).await,
+        Scenario::Rtt(args) => rtt::run(args).await,
         Scenario::All(args) => all::run(args).await,
     }
 }
