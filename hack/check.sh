@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one gate: what a developer runs, what CI runs. Installs what it needs, changes nothing else.
 # Formatting, lints, documentation, licence and advisory policy, unit, integration and end-to-end tests, every benchmark as
-# small as it goes, the demo's tour.
+# small as it goes, every micro-benchmark once, the demo's tour.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,6 +27,9 @@ cargo run --locked --quiet --package envtest -- build
 
 step "tests, and every benchmark as small as it goes"
 cargo test --workspace --locked
+
+step "every micro-benchmark once"
+cargo test --workspace --locked --bench '*'
 
 step "the demo's tour"
 cargo run --locked --package demo -- --tour-only

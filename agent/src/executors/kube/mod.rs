@@ -31,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
 #[cfg(feature = "test-util")]
-pub use self::filter::fuzz;
+pub use self::filter::{bench, fuzz};
 pub use self::{credentials::CredentialsError, token_file::TokenError, upstream::UpstreamStartError};
 use self::{
     filter::Filter,

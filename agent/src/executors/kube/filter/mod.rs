@@ -7,6 +7,8 @@
 pub(crate) mod accept;
 pub(crate) mod ancestry;
 mod applications;
+#[cfg(feature = "test-util")]
+pub mod bench;
 mod collections;
 mod decide;
 mod discovery;
