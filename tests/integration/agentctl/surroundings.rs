@@ -124,7 +124,8 @@ async fn validate_looks_at_what_stands_around_principal_and_agent() {
 
 fn object(version: &str, kind: &str, name: &str, rest: Value) -> Value {
     let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
-    object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    let Value::Object(rest) = rest else { panic!("{rest} is no object") };
+    object.as_object_mut().unwrap().extend(rest);
     object
 }
 
