@@ -81,6 +81,8 @@ impl Certificate {
     }
 
     #[cfg(test)]
+    /// For whoever reads more of it than operators do.
+    #[cfg(test)]
     pub(crate) fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
