@@ -15,11 +15,14 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::metrics::{FailureReason, Open};
+use super::{
+    metrics::{FailureReason, Open},
+    turns::Turns,
+};
 
 /// What is spoken on a door's connections, beneath its own protocol. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,19 +73,26 @@ pub(super) enum HandshakeError {
     Identity(#[source] IdentityError),
 }
 
-/// Runs the handshake on an accepted socket, as the server. A plain connection has none.
+/// Runs the handshake on an accepted socket, as the server, when its turn comes. A plain connection has none. The limit
+/// is the peer's: while it waits for its turn, no time passes for it.
 pub(super) async fn accept(
     stream: TcpStream,
     peer: SocketAddr,
     config: Option<Arc<ServerConfig>>,
-    limit: Duration,
+    (limit, turns): (Duration, &Turns),
     open: Open,
 ) -> Result<Connection, HandshakeError> {
     let Some(config) = config else {
         let io = Io { transport: Transport::Plain(stream), _open: open };
         return Ok(Connection { io, peer, identity: None, alpn: None });
     };
-    let tls = timeout(limit, TlsAcceptor::from(config).accept(stream))
+    let begun = Instant::now();
+    // Who has said nothing takes no turn. (tokio takes a new socket to be readable before it has looked.)
+    let spoken = timeout(limit, stream.peek(&mut [0])).await.map_err(|_elapsed| HandshakeError::Timeout)?;
+    spoken.map_err(HandshakeError::Io)?;
+    let left = limit.saturating_sub(begun.elapsed());
+    let turn = turns.come().await;
+    let tls = timeout(left, turn.run(TlsAcceptor::from(config).accept(stream)))
         .await
         .map_err(|_elapsed| HandshakeError::Timeout)?
         .map_err(HandshakeError::from_io)?;

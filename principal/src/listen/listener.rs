@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -12,14 +11,14 @@ use common::{Report, accept::Acceptor, drain};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::Semaphore,
 };
 use tracing::{debug, debug_span, info, warn};
 
 use super::{
     connection::{self, Connection, Security},
     metrics::{DoorMetrics, ListenMetrics, Open},
+    turns::Turns,
 };
 
 /// A bound socket that nobody accepts from yet.
@@ -93,7 +92,7 @@ impl Listener {
         let Self { door, listener, address } = self;
         let metrics = metrics.of(door);
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let turns = Turns::new();
         let mut acceptor = Acceptor::new(listener);
         let mut full = false;
         info!(door, %address, "listening");
@@ -106,8 +105,7 @@ impl Listener {
                     warn!(door, limit = limits.max_connections, "connection limit reached, further callers wait");
                 }
                 let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the semaphore");
-                let turn = Arc::clone(&handshakes).acquire_owned().await.expect("nobody closes the semaphore");
-                acceptor.accept().await.map(|(stream, peer)| (stream, peer, place, turn))
+                acceptor.accept().await.map(|(stream, peer)| (stream, peer, place))
             };
             let accepted = tokio::select! {
                 biased;
@@ -115,16 +113,16 @@ impl Listener {
                 accepted = next => accepted,
             };
             match accepted {
-                Ok((stream, peer, place, turn)) => {
+                Ok((stream, peer, place)) => {
                     let open = Open::new(place, &metrics);
                     let (config, handler, metrics) = (security.current(), handler.clone(), metrics.clone());
-                    let watch = drain.clone();
+                    let (turns, watch) = (turns.clone(), drain.clone());
                     drain.spawn(debug_span!("connection", door, %peer), async move {
                         // Boxed: it is gone when the connection has begun.
-                        let handshake =
-                            Box::pin(connection::accept(stream, peer, config, limits.handshake_timeout, open));
+                        let limit = limits.handshake_timeout;
+                        let handshake = Box::pin(connection::accept(stream, peer, config, (limit, &turns), open));
                         let accepted = tokio::select! {
-                            accepted = in_turn(turn, handshake) => accepted,
+                            accepted = handshake => accepted,
                             // Nothing was asked yet.
                             () = watch.draining() => return,
                         };
@@ -140,16 +138,6 @@ impl Listener {
                 }
             }
         }
-    }
-}
-
-/// Runs a handshake, and gives its turn to another connection when it is over or does not get on.
-async fn in_turn<T>(turn: OwnedSemaphorePermit, mut handshake: Pin<Box<impl Future<Output = T>>>) -> T {
-    let begun = timeout(TURN, &mut handshake).await;
-    drop(turn);
-    match begun {
-        Ok(done) => done,
-        Err(_slow) => handshake.await,
     }
 }
 
@@ -193,41 +181,5 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 /// As Go has it; the kernel's own is two hours.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Handshakes that run at the same time. A fleet that comes back at once is served in the order in which it comes: were
-/// all begun together, all would end together, and where that is later than agents wait, none would ever end. Enough
-/// for 5,000 a second from agents that are 100 ms away.
-const HANDSHAKES: usize = 512;
-
-/// How long a handshake keeps others from beginning. Whoever connects and says nothing holds up nobody for longer.
-const TURN: Duration = Duration::from_secs(1);
-
 /// Room for a fleet that reconnects at once; the kernel caps it at `net.core.somaxconn`, 4096 by default.
 const BACKLOG: u32 = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_does_not_get_on_gives_its_turn_to_another() {
-        let turns = Arc::new(Semaphore::new(1));
-        let turn = Arc::clone(&turns).try_acquire_owned().unwrap();
-        let begun = tokio::time::Instant::now();
-        let silent = in_turn(turn, Box::pin(std::future::pending::<()>()));
-        tokio::select! {
-            () = silent => unreachable!("nobody says anything"),
-            turn = turns.acquire() => drop(turn.unwrap()),
-        }
-        assert_eq!(begun.elapsed(), TURN);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_is_slow_is_finished_all_the_same() {
-        let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let slow = Box::pin(async {
-            tokio::time::sleep(TURN * 3).await;
-            "done"
-        });
-        assert_eq!(in_turn(turn, slow).await, "done");
-    }
-}

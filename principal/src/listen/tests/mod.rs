@@ -3,21 +3,24 @@
 mod world;
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use common::drain;
+use futures_util::FutureExt;
 use rcgen::{DnType, DnValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 use tracing::Span;
 
 use self::world::{Authority, LIMITS, World, connect, echo, greeting, params};
-use super::*;
+use super::{metrics::Open, turns::Turns, *};
 
 #[tokio::test]
 async fn the_handler_sees_who_called_and_what_was_agreed_on() {
@@ -57,6 +60,20 @@ async fn silent_callers_delay_nobody() {
     assert_eq!(greeting(&mut caller).await, "agent-1 -");
     world.until(r#"connections_opened_total{door="kube"} 21"#).await;
     world.until(r#"connections_closed_total{door="kube"} 0"#).await;
+}
+
+#[tokio::test]
+async fn silent_callers_take_no_turn() {
+    let (turns, authority) = (Turns::of(1), Authority::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let open = Open::new(place, &ListenMetrics::default().of("kube"));
+    let terms = (LIMITS.handshake_timeout, &turns);
+    let accepted = pin!(connection::accept(stream, peer, Some(authority.server()), terms, open));
+    assert!(accepted.now_or_never().is_none());
+    assert!(turns.come().now_or_never().is_some());
 }
 
 #[tokio::test]
