@@ -1,4 +1,4 @@
-//! The `argocd-agent` that is shown: a release build of this checkout, so that its times are honest.
+//! The `argocd-agent` that is shown: an optimised build of this checkout, so that its times are honest.
 
 use std::collections::VecDeque;
 use std::env;
@@ -20,7 +20,7 @@ use crate::screen::Progress;
 pub(crate) async fn build(progress: &Progress) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut child = Command::new(cargo)
-        .args(["build", "--release", "--package", "argocd-agent", "--message-format=json-render-diagnostics"])
+        .args(["build", "--profile=demo", "--package", "argocd-agent", "--message-format=json-render-diagnostics"])
         .current_dir(WORKSPACE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -56,7 +56,7 @@ impl Demo {
         redis::programs()?;
         let binary = match &args.binary {
             Some(path) => crate::binary::given(path)?,
-            None => screen.stage("building argocd-agent (a release build)", crate::binary::build).await?,
+            None => screen.stage("building argocd-agent (an optimised build)", crate::binary::build).await?,
         };
         let workload = match own {
             Some(own) => own,
