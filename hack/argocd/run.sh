@@ -25,8 +25,8 @@ done
 for program in git go openssl; do
   command -v "$program" >/dev/null || { echo "please install $program" >&2; exit 1; }
 done
-cargo build --release --locked --manifest-path "$root/Cargo.toml" --package argocd-agent --package envtest || exit
-bin="${CARGO_TARGET_DIR:-$root/target}/release"
+cargo build --profile demo --locked --manifest-path "$root/Cargo.toml" --package argocd-agent --package envtest || exit
+bin="${CARGO_TARGET_DIR:-$root/target}/demo"
 argo="$("$here/build.sh")" || exit
 
 work="$(mktemp -d -p /tmp)"
