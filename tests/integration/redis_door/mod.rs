@@ -6,6 +6,7 @@ mod clients;
 mod failures;
 mod order;
 mod reads;
+mod script;
 mod subscriptions;
 mod tls;
 
