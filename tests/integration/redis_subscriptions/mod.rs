@@ -316,6 +316,8 @@ async fn a_principals_redis_that_hangs_is_one_empty_message() {
     // It answers nobody, but everybody can connect: nobody is kept waiting.
     soon(rig.listen().ready()).await;
     rig.publish("lost").await;
+    let lost = || rig.metric(r#"messages_total{what="message",outcome="lost"}"#);
+    eventually("neither is on its way any more", async || (lost() == 2).then_some(())).await;
     rig.here.go_on();
     assert_eq!(subscriber.hears().await, "it will say this when it goes on");
     assert_eq!(subscriber.hears().await, "");
