@@ -72,18 +72,8 @@ pub(crate) struct Get {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -163,18 +153,8 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -249,6 +229,23 @@ pub(crate) enum Part {
     Stalled,
     /// Connections on which nothing happens
     Idle,
+}
+
+/// Who is measured, and how often.
+#[derive(Debug, Args)]
+pub(crate) struct Turns {
+    /// How many turns each contestant has per table
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// Who takes part
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
+    )]
+    pub(crate) contestants: Vec<Kind>,
 }
 
 #[derive(Debug, Args)]

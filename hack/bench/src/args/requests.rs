@@ -5,8 +5,7 @@ use std::fmt;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Common, seconds, size};
-use crate::contestants::Kind;
+use super::{Common, Turns, seconds, size};
 
 #[derive(Debug, Args)]
 pub(crate) struct GetOwned {
@@ -26,18 +25,8 @@ pub(crate) struct GetOwned {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -71,18 +60,8 @@ pub(crate) struct Mutate {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -112,18 +91,8 @@ pub(crate) struct Fresh {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,

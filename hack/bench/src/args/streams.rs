@@ -3,8 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Common, large_size, seconds, size};
-use crate::contestants::Kind;
+use super::{Common, Turns, large_size, seconds, size};
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
@@ -28,18 +27,8 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -78,18 +67,8 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) program: super::Program,
@@ -129,18 +108,8 @@ pub(crate) struct SlowReader {
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = seconds)]
     pub(crate) seconds: f64,
 
-    /// How many turns each contestant has per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,

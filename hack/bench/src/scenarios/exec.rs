@@ -30,7 +30,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Exec) -> Result<()> {
-    let stage = Stage::with_node(&args.contestants, &args.program).await?;
+    let stage = Stage::with_node(&args.turns.contestants, &args.program).await?;
     stage.api_server.create([Object::managed_pod(POD)]).await?;
     let mut tables = Vec::<Value>::new();
     for &part in &args.part {
@@ -63,7 +63,7 @@ async fn echo(stage: &Stage, args: &args::Exec, clients: usize) -> Result<speed:
     // WebSocket begins as HTTP/1.1.
     let work = Work { part: ExecPart::Echo, bytes: 1 };
     let comparison = speed::Comparison::new(stage, work, clients, Protocol::Http1, args.seconds);
-    let comparison = comparison.measured(stage, args.rounds, turn).await?;
+    let comparison = comparison.measured(stage, args.turns.rounds, turn).await?;
     println!("{}", comparison.table("A byte to a command (exec) and back, WebSocket"));
     Ok(comparison)
 }
@@ -83,7 +83,7 @@ async fn forward(stage: &Stage, args: &args::Exec, part: ExecPart) -> Result<tra
         transfer::Round::of(timeout(PATIENCE, all).await.context("it does not end")??, meter)
     };
     let comparison = transfer::Comparison::new(stage, Work { part, bytes: args.size })?;
-    let comparison = comparison.measured(stage, args.rounds, turn).await?;
+    let comparison = comparison.measured(stage, args.turns.rounds, turn).await?;
     let title = if part == ExecPart::Upload { "To a forwarded port" } else { "From a forwarded port" };
     println!("{}", comparison.table(title, "WebSocket"));
     Ok(comparison)

@@ -22,7 +22,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Fresh) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let object = ConfigMap::managed("fresh", args.size);
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &args::Fresh) -> Result<()> {
         };
         let work = Work { value_bytes: args.size };
         let comparison = Comparison::new(&stage, work, clients, protocol, args.seconds);
-        let comparison = comparison.measured(&stage, args.rounds, turn).await?;
+        let comparison = comparison.measured(&stage, args.turns.rounds, turn).await?;
         let title = format!("GET of a ConfigMap of {} bytes, each over a new TLS connection", args.size);
         println!("{}", comparison.table(&title));
         comparisons.push(comparison);

@@ -23,7 +23,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Get) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let mut comparisons = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
                 Round::of_crew(&stage, contestant, &mut crew, time).await
             };
             let comparison = Comparison::new(&stage, work, clients, protocol, args.seconds);
-            let comparison = comparison.measured(&stage, args.rounds, turn).await?;
+            let comparison = comparison.measured(&stage, args.turns.rounds, turn).await?;
             println!("{}", comparison.table(&format!("GET of a ConfigMap of {size} bytes")));
             comparisons.push(comparison);
         }

@@ -24,7 +24,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
     let mut comparisons = Vec::new();
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
                     format!("GET of {} Pods, each for the first time, whose Deployments alone are tracked", work.pods)
                 }
             };
-            let turns = if cache == Cache::Warm { 1 } else { args.rounds as usize };
+            let turns = if cache == Cache::Warm { 1 } else { args.turns.rounds as usize };
             let number_from = comparisons.len();
             let mut turns_pods = Vec::new();
             for turn in 0..turns {
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
                 }
             };
             let comparison = Comparison::new(&stage, work, clients, protocol, args.seconds);
-            let comparison = comparison.measured(&stage, args.rounds, turn).await?;
+            let comparison = comparison.measured(&stage, args.turns.rounds, turn).await?;
             println!("{}", comparison.table(&title));
             comparisons.push(comparison);
         }

@@ -38,7 +38,7 @@ struct Slow {
 }
 
 pub(crate) async fn run(args: &args::Logs) -> Result<()> {
-    let stage = Stage::with_node(&args.contestants, &args.common.program).await?;
+    let stage = Stage::with_node(&args.turns.contestants, &args.common.program).await?;
     stage.api_server.create([POD, SLOW_POD].map(Object::managed_pod)).await?;
     let mut tables = Vec::<Value>::new();
     for &part in &args.part {
@@ -76,7 +76,7 @@ async fn fast(stage: &Stage, args: &args::Logs) -> Result<transfer::Comparison<F
         transfer::Round::of(fetched?, meter)
     };
     let work = Fast { part: LogPart::Fast, bytes: args.size, protocol };
-    let comparison = transfer::Comparison::new(stage, work)?.measured(stage, args.rounds, turn).await?;
+    let comparison = transfer::Comparison::new(stage, work)?.measured(stage, args.turns.rounds, turn).await?;
     println!("{}", comparison.table("Log of a Pod, followed at full speed", &protocol.to_string()));
     Ok(comparison)
 }
@@ -91,11 +91,11 @@ async fn slow(stage: &Stage, args: &args::Logs, follows: usize) -> Result<delay:
     };
     let file = stage.api_server.log_file(SLOW_POD);
     let mut comparison = delay::Comparison::new(stage, work)?;
-    for number in 1..=args.rounds {
+    for number in 1..=args.turns.rounds {
         for (contestant, row) in stage.contestants.iter().zip(&mut comparison.rows) {
             let round = turn(stage, contestant, &file, work).await;
             let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
-            eprintln!("round {number}/{}, {}: {round}", args.rounds, contestant.kind);
+            eprintln!("round {number}/{}, {}: {round}", args.turns.rounds, contestant.kind);
             row.rounds.push(round);
         }
     }

@@ -23,7 +23,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Mutate) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let most = args.clients.iter().copied().max().unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &args::Mutate) -> Result<()> {
             };
             let work = Work { change, value_bytes: args.size };
             let comparison = Comparison::new(&stage, work, clients, protocol, args.seconds);
-            let comparison = comparison.measured(&stage, args.rounds, turn).await?;
+            let comparison = comparison.measured(&stage, args.turns.rounds, turn).await?;
             println!("{}", comparison.table(&format!("{change} of managed ConfigMaps of {} bytes", args.size)));
             comparisons.push(comparison);
         }

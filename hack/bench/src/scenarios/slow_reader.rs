@@ -42,7 +42,7 @@ struct Answers {
 }
 
 pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let object = ConfigMap::managed("quick", args.size).within(MIXED);
     stage.api_server.create([object.clone()]).await?;
     eprintln!("creating {} ConfigMaps", args.items);
@@ -70,11 +70,11 @@ pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
             seconds: args.seconds / 2.0,
             rows: stage.contestants.iter().map(|contestant| Row::new(contestant.kind)).collect(),
         };
-        for number in 1..=args.rounds {
+        for number in 1..=args.turns.rounds {
             for (place, contestant) in stage.contestants.iter().enumerate() {
                 let round = comparison.turn(&stage, contestant, &answers).await;
                 let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
-                eprintln!("round {number}/{}, {}, {stalled} stalled: {round}", args.rounds, contestant.kind);
+                eprintln!("round {number}/{}, {}, {stalled} stalled: {round}", args.turns.rounds, contestant.kind);
                 comparison.rows.get_mut(place).context("a row")?.rounds.push(round);
             }
         }

@@ -33,7 +33,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Watch) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
     let objects = (0..OBJECTS).map(|number| ConfigMap::managed(format!("watched-{number}"), args.size));
     let objects = objects.collect::<Vec<_>>();
     let paths = objects.iter().map(ConfigMap::path).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
             protocol: args.common.protocol(),
         };
         let mut comparison = Comparison::new(&stage, work)?;
-        for number in 1..=args.rounds {
+        for number in 1..=args.turns.rounds {
             for (contestant, row) in stage.contestants.iter().zip(&mut comparison.rows) {
                 let turn = Turn {
                     stage: &stage,
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
                 };
                 let round = turn.take(&mut editor).await;
                 let round = round.with_context(|| format!("{}, round {number}", contestant.kind))?;
-                eprintln!("round {number}/{}, {}: {round}", args.rounds, contestant.kind);
+                eprintln!("round {number}/{}, {}: {round}", args.turns.rounds, contestant.kind);
                 row.rounds.push(round);
             }
         }
