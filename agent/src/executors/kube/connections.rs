@@ -90,7 +90,7 @@ impl Connections {
             let reused = idle.is_some();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                None => Box::pin(self.connect()).await?,
             };
             // One that was just put back may have a word to say yet, for instance that it is closed.
             if reused && connection.sender.ready().await.is_err() {

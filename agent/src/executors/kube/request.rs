@@ -264,7 +264,7 @@ impl Segments {
     fn take(&mut self) -> Result<Option<String>, BadPath> {
         match self.0.next() {
             Some(segment) if segment.is_empty() => Err(BadPath::EmptySegment),
-            Some(segment) if segment.contains('/') => Err(BadPath::EncodedSlash),
+            Some(segment) if segment.as_bytes().contains(&b'/') => Err(BadPath::EncodedSlash),
             other => Ok(other),
         }
     }
@@ -306,14 +306,19 @@ pub(crate) fn is_discovery(path: &str) -> bool {
 }
 
 fn decode_segment(raw: &str) -> Result<String, BadPath> {
-    let bytes = query::unescape(raw, Component::Path).ok_or(BadPath::Escape)?;
-    let segment = String::from_utf8(bytes).map_err(|_| BadPath::Text)?;
-    if segment.contains('\0') {
+    // Most have none, and this is done for every request.
+    let segment = if raw.as_bytes().contains(&b'%') {
+        let bytes = query::unescape(raw, Component::Path).ok_or(BadPath::Escape)?;
+        String::from_utf8(bytes).map_err(|_| BadPath::Text)?
+    } else {
+        raw.to_owned()
+    };
+    if segment.as_bytes().contains(&0) {
         return Err(BadPath::Text);
     }
     // Also behind a subresource, where the API server does not care: a load balancer that resolves dots before it would
     // make another object of `…/proxy/../../x`.
-    if segment.split('/').any(|part| part == "." || part == "..") {
+    if segment.as_bytes().split(|byte| *byte == b'/').any(|part| part == b"." || part == b"..") {
         return Err(BadPath::DotSegment);
     }
     Ok(segment)

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     json_walk::{Member, ObjectWalk},
     meta::{ObjectMeta, TypeMeta},
-    scan::{Found, Progress, ScanError, keep},
+    scan::{Found, Progress, ScanError, whole},
 };
 
 /// A scanner for one JSON object.
@@ -80,8 +80,8 @@ impl JsonMetadata {
                 }
                 (Member::Value { .. }, None) => {}
                 (Member::Value { bytes, end }, Some(part)) => {
-                    keep(&mut self.kept, bytes, self.limit)?;
-                    if end && let Some(meta) = self.read(part)? {
+                    let Some(value) = whole(&mut self.kept, bytes, end, self.limit)? else { continue };
+                    if let Some(meta) = read(part, value, &mut self.type_meta)? {
                         let type_meta = self.type_meta.take();
                         return Ok(Progress::Done(Box::new(Found { type_meta, meta })));
                     }
@@ -102,21 +102,21 @@ impl JsonMetadata {
             _ => None,
         }
     }
+}
 
-    /// Reads what was kept of a member that is complete.
-    fn read(&mut self, part: Part) -> Result<Option<ObjectMeta>, ScanError> {
-        match part {
-            Part::ApiVersion => self.type_meta.get_or_insert_default().api_version = text(&self.kept)?,
-            Part::Kind => self.type_meta.get_or_insert_default().kind = text(&self.kept)?,
-            Part::Metadata => return object_meta(&self.kept).map(Some),
-            Part::Rows => {
-                let mut rows = row_metas(&self.kept)?;
-                let row = rows.pop().flatten().filter(|_| rows.is_empty());
-                return row.map(Some).ok_or(ScanError::NoMetadata);
-            }
+/// Reads a member that is complete.
+fn read(part: Part, value: &[u8], type_meta: &mut Option<TypeMeta>) -> Result<Option<ObjectMeta>, ScanError> {
+    match part {
+        Part::ApiVersion => type_meta.get_or_insert_default().api_version = text(value)?,
+        Part::Kind => type_meta.get_or_insert_default().kind = text(value)?,
+        Part::Metadata => return object_meta(value).map(Some),
+        Part::Rows => {
+            let mut rows = row_metas(value)?;
+            let row = rows.pop().flatten().filter(|_| rows.is_empty());
+            return row.map(Some).ok_or(ScanError::NoMetadata);
         }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// The metadata in the rows of a `Table`, given the value of its member `rows`. A row says nothing about its object

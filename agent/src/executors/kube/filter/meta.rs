@@ -3,9 +3,12 @@
 //! Read from JSON with serde, which tolerates what Go leaves out or writes as null, and refuses a member that stands
 //! twice; from protobuf in [`super::protobuf`]. Text that is absent is empty, as in Go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 
 /// The parts of `metav1.ObjectMeta` that decide whether an object is managed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -82,10 +85,37 @@ fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
     Option::<String>::deserialize(deserializer).map(|text| text.filter(|text| !text.is_empty()))
 }
 
-/// Go reads a null within a map of strings as the empty string.
+/// Go reads a null within a map of strings as the empty string, and a null in its place as an empty map.
 fn nullable_values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let values: BTreeMap<String, Option<String>> = nullable(deserializer)?;
-    Ok(values.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+    deserializer.deserialize_option(Values)
+}
+
+struct Values;
+
+// === impl Values ===
+
+impl<'de> Visitor<'de> for Values {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of strings")
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry::<String, Option<String>>()? {
+            values.insert(key, value.unwrap_or_default());
+        }
+        Ok(values)
+    }
 }
 
 #[cfg(test)]

@@ -126,10 +126,11 @@ impl Filter {
             Plan::Pass => self.forward(inbound, Decision::Passed).await,
             Plan::Refuse(refusal) => Err(refusal),
             Plan::Read(resource) => self.read(&resource, inbound).await,
-            Plan::Guard(resource, absent) => self.guard(resource, absent, inbound).await,
-            Plan::Create(resource) => self.create(&resource, inbound).await,
-            Plan::List(resource) => self.list(resource, inbound).await,
-            Plan::Watch(resource) => self.watch(resource, inbound).await,
+            // Boxed, as all that is rare or long: a request's future is moved as a whole, and would be as large as these.
+            Plan::Guard(resource, absent) => Box::pin(self.guard(resource, absent, inbound)).await,
+            Plan::Create(resource) => Box::pin(self.create(&resource, inbound)).await,
+            Plan::List(resource) => Box::pin(self.list(resource, inbound)).await,
+            Plan::Watch(resource) => Box::pin(self.watch(resource, inbound)).await,
         }
     }
 
@@ -166,7 +167,7 @@ impl Filter {
         let (held, meta) = Held::until_metadata(&parts.headers, body).await.map_err(|error| unreadable(&error))?;
         let meta = match meta {
             Some(meta) => meta,
-            None => match self.look_up(resource).await? {
+            None => match Box::pin(self.look_up(resource)).await? {
                 Looked::Found(meta) => meta,
                 Looked::Answered(answer) => return Ok(verbatim(answer)),
             },
@@ -238,7 +239,8 @@ impl Filter {
             return Ok(Some(Decision::Marked));
         }
         let links = self.ancestry.links(&resource.group, &resource.resource, meta);
-        Ok(self.ancestry.managed(&links, &tracking, Ask::Now).await?.then_some(Decision::Owned))
+        let managed = Box::pin(self.ancestry.managed(&links, &tracking, Ask::Now)).await?;
+        Ok(managed.then_some(Decision::Owned))
     }
 }
 

@@ -67,3 +67,17 @@ pub(super) fn keep(kept: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(),
     kept.extend_from_slice(bytes);
     Ok(())
 }
+
+/// The value whose next piece this is, once it is complete. Only one that comes in more pieces than one is kept.
+pub(super) fn whole<'v>(
+    kept: &'v mut Vec<u8>,
+    piece: &'v [u8],
+    end: bool,
+    limit: usize,
+) -> Result<Option<&'v [u8]>, ScanError> {
+    if end && kept.is_empty() && piece.len() <= limit {
+        return Ok(Some(piece));
+    }
+    keep(kept, piece, limit)?;
+    Ok(end.then_some(kept))
+}
