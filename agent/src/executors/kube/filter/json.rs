@@ -77,19 +77,27 @@ impl JsonMetadata {
                 (Member::Key(key), _) => {
                     self.part = key.and_then(|key| self.part_of(&key));
                     self.kept.clear();
+                    if self.part == Some(Part::Metadata)
+                        && let Some(meta) = first_object(chunk.get(..self.limit).unwrap_or(chunk))?
+                    {
+                        return Ok(self.found(meta));
+                    }
                 }
                 (Member::Value { .. }, None) => {}
                 (Member::Value { bytes, end }, Some(part)) => {
                     let Some(value) = whole(&mut self.kept, bytes, end, self.limit)? else { continue };
                     if let Some(meta) = read(part, value, &mut self.type_meta)? {
-                        let type_meta = self.type_meta.take();
-                        return Ok(Progress::Done(Box::new(Found { type_meta, meta })));
+                        return Ok(self.found(meta));
                     }
                 }
                 (Member::End, _) => return Err(ScanError::NoMetadata),
             }
         }
         Ok(Progress::NeedMore)
+    }
+
+    fn found(&mut self, meta: ObjectMeta) -> Progress {
+        Progress::Done(Box::new(Found { type_meta: self.type_meta.take(), meta }))
     }
 
     fn part_of(&self, key: &str) -> Option<Part> {
@@ -124,6 +132,18 @@ fn read(part: Part, value: &[u8], type_meta: &mut Option<TypeMeta>) -> Result<Op
 pub(crate) fn row_metas(rows: &[u8]) -> Result<Vec<Option<ObjectMeta>>, ScanError> {
     let rows: Option<Vec<Row>> = parse(rows)?;
     Ok(rows.unwrap_or_default().into_iter().map(|row| row.object.and_then(|object| object.metadata)).collect())
+}
+
+/// The metadata that begin here, if all of them are here. So their end need not be looked for first.
+fn first_object(json: &[u8]) -> Result<Option<ObjectMeta>, ScanError> {
+    if !json.starts_with(b"{") {
+        return Ok(None);
+    }
+    match ObjectMeta::deserialize(&mut serde_json::Deserializer::from_slice(json)) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if error.is_eof() => Ok(None),
+        Err(error) => Err(ScanError::Metadata(error)),
+    }
 }
 
 pub(super) fn object_meta(json: &[u8]) -> Result<ObjectMeta, ScanError> {
