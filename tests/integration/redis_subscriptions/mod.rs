@@ -1,18 +1,17 @@
 //! Subscriptions at agents, between real Redis servers: whoever listens in the principal's Redis hears what is published
 //! in the agent's, each message once, and after a gap an empty one.
 
+mod client;
 mod pipes;
 mod tunnel;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
 use common::{
     AgentKey, AgentName,
     auth::Secret,
     drain,
     redis::{Credentials, Endpoint, Login},
-    resp::{ReplyEvent, ReplyScanner, frames, replies::Limits},
 };
 use harness::{eventually, redis::Redis, soon};
 use principal::{
@@ -20,12 +19,8 @@ use principal::{
     doors::redis::subscriptions::{Listening, SubscriptionMetrics, Subscriptions, Timing},
 };
 use prometheus_client::{encoding::text, registry::Registry};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-use self::pipes::Pipes;
+use self::{client::Client, pipes::Pipes};
 
 /// Both sides, and what is between.
 struct Rig {
@@ -38,14 +33,6 @@ struct Rig {
     subscriptions: Subscriptions,
     metrics: Registry,
     _signal: drain::Signal,
-}
-
-/// A connection to a Redis.
-struct Client {
-    tcp: TcpStream,
-    came: BytesMut,
-    scanner: ReplyScanner,
-    password: Option<&'static str>,
 }
 
 /// A client of the door: its connection to the principal's Redis, and what the door holds for it.
@@ -121,54 +108,6 @@ impl Rig {
         // Whoever subscribes may hear of it before we do.
         eventually("it is published", async || (published() >= count).then_some(())).await;
         assert_eq!(published(), count);
-    }
-}
-
-// === impl Client ===
-
-impl Client {
-    async fn to(redis: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(redis).await.unwrap();
-        Self { tcp, came: BytesMut::new(), scanner: ReplyScanner::new(Limits::default()), password: None }
-    }
-
-    async fn log_in(&mut self) {
-        if let Some(password) = self.password {
-            assert_eq!(self.ask(&[b"AUTH", password.as_bytes()]).await, "+OK\r\n");
-        }
-    }
-
-    /// Asks, and returns the answer.
-    async fn ask(&mut self, words: &[&[u8]]) -> String {
-        self.tcp.write_all(&frames::command(words)).await.unwrap();
-        self.next().await
-    }
-
-    /// The payload of the next message, which is of this channel.
-    async fn hears(&mut self, channel: &str) -> String {
-        let message = self.next().await;
-        let start = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len());
-        let rest = message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}"));
-        rest.split_once("\r\n").unwrap().1.strip_suffix("\r\n").unwrap().to_owned()
-    }
-
-    /// The next frame.
-    async fn next(&mut self) -> String {
-        let mut text = Vec::new();
-        loop {
-            let part = match self.scanner.next(&mut self.came).unwrap() {
-                Some(ReplyEvent::Reply(reply)) => reply.into_part(),
-                Some(ReplyEvent::Part(part)) => part,
-                None => {
-                    assert!(soon(self.tcp.read_buf(&mut self.came)).await.unwrap() > 0, "closed");
-                    continue;
-                }
-            };
-            text.extend_from_slice(part.bytes());
-            if part.is_last() {
-                return String::from_utf8(text).unwrap();
-            }
-        }
     }
 }
 
