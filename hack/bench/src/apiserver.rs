@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use envtest::{Assets, Cluster, ClusterOptions, Extent};
+use envtest::{Assets, Cluster, ClusterOptions, Extent, sample};
 use http::StatusCode;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -67,6 +67,12 @@ impl ApiServer {
         }
         server.create([objects::ready(), objects::unmanaged()]).await?;
         Ok(server)
+    }
+
+    /// Makes it one that Argo CD could run in: with its resource types, and the ConfigMap of its settings.
+    pub(crate) async fn accept_applications(&self) -> Result<()> {
+        sample::apply_crds(&self.cluster).await?;
+        self.create([objects::argocd_settings()]).await.map(drop)
     }
 
     /// The administrator's kubeconfig.

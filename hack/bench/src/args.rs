@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    contestants::Kind,
+    contestants::{Kind, Rival},
     load::{Encoding, Protocol},
 };
 
@@ -21,7 +21,7 @@ pub(crate) use streams::{Exec, ExecPart, LogPart, Logs, SlowReader};
 pub(crate) use tunnel::{Agents, Rtt};
 
 /// Measures ways from a Kubernetes client to kube-apiserver, and from a Redis client to a Redis, in turn, in one run:
-/// none in between, a chain of two nginx (not for Redis), and a principal with its agent.
+/// none in between, a chain of two nginx (not for Redis), a principal with its agent, and rivals of it that are given.
 #[derive(Debug, Parser)]
 pub(crate) struct Command {
     #[command(subcommand)]
@@ -268,6 +268,11 @@ pub(crate) struct Program {
     /// Measure this argocd-agent in place of a release build of this checkout
     #[arg(long, value_name = "FILE")]
     pub(crate) binary: Option<PathBuf>,
+
+    /// A rival takes part as well: `argocd-agent=FILE`, the program in Go, or `konnectivity=DIRECTORY`, with proxy-server and
+    /// proxy-agent in it. May be given once for each; it is left out, in a line that says why, of what it cannot do
+    #[arg(long = "rival", value_name = "NAME=PATH")]
+    pub(crate) rivals: Vec<Rival>,
 
     /// The figures are worth nothing: their file goes where it overwrites none that are
     #[arg(long, hide = true)]

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::contestants::ARGOCD_NAMESPACE;
+
 /// Anything that can be created.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
@@ -130,6 +132,18 @@ impl Object {
         });
         Self { collection: pods(), body: body.to_string().into() }
     }
+}
+
+/// Argo CD's settings, which say nothing but how it tracks: as it does anyway.
+pub(crate) fn argocd_settings() -> Object {
+    let labels = json!({ "app.kubernetes.io/part-of": "argocd" });
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "argocd-cm", "labels": labels },
+        "data": { "application.resourceTrackingMethod": "annotation" },
+    });
+    Object { collection: collection(ARGOCD_NAMESPACE), body: body.to_string().into() }
 }
 
 fn pod_spec() -> Value {

@@ -11,8 +11,9 @@ use crate::{
     accounting::Part,
     apiserver::ApiServer,
     args::{Common, Program},
-    contestants::{Contestant, Ground, Kind, Nginx, Ours, Programs},
+    contestants::{Contestant, Ground, Kind, Programs, Rival, Task, able},
     line::Line,
+    load::Protocol,
     pki::Pki,
     redis::raise_limit,
 };
@@ -49,43 +50,47 @@ pub(crate) struct Versions {
     pub(crate) argocd_agent: Option<String>,
     pub(crate) nginx: Option<String>,
     pub(crate) redis: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rivals: Vec<String>,
 }
 
 // === impl Stage ===
 
 impl Stage {
     /// Builds and starts what is needed in front of an API server.
-    pub(crate) async fn set(kinds: &[Kind], common: &Common) -> Result<Self> {
-        Self::of(Extent::ApiServer, kinds, &common.program, None).await
+    pub(crate) async fn set(task: Task, kinds: &[Kind], common: &Common) -> Result<Self> {
+        let rivals = able(&common.program.rivals, task, common.protocol());
+        Self::of(Extent::ApiServer, kinds, &rivals, &common.program, None).await
     }
 
     /// The same with a line between the two hops of each contestant that has two.
-    pub(crate) async fn set_far(kinds: &[Kind], common: &Common, line: &Line) -> Result<Self> {
-        Self::of(Extent::ApiServer, kinds, &common.program, Some(line)).await
+    pub(crate) async fn set_far(task: Task, kinds: &[Kind], common: &Common, line: &Line) -> Result<Self> {
+        let rivals = able(&common.program.rivals, task, common.protocol());
+        Self::of(Extent::ApiServer, kinds, &rivals, &common.program, Some(line)).await
     }
 
     /// In front of a cluster that has a node, and pods that run on it.
-    pub(crate) async fn with_node(kinds: &[Kind], program: &Program) -> Result<Self> {
-        Self::of(Extent::Full, kinds, program, None).await
+    pub(crate) async fn with_node(task: Task, kinds: &[Kind], program: &Program) -> Result<Self> {
+        let rivals = able(&program.rivals, task, Protocol::Http1);
+        Self::of(Extent::Full, kinds, &rivals, program, None).await
     }
 
-    async fn of(extent: Extent, kinds: &[Kind], program: &Program, line: Option<&Line>) -> Result<Self> {
-        named_once(kinds)?;
+    async fn of(
+        extent: Extent,
+        kinds: &[Kind],
+        rivals: &[&Rival],
+        program: &Program,
+        line: Option<&Line>,
+    ) -> Result<Self> {
+        let kinds = kinds.iter().copied().chain(rivals.iter().map(|rival| rival.kind())).collect::<Vec<_>>();
+        named_once(&kinds)?;
         // Ours and theirs: what we start has the same limit.
         let limit = raise_limit(OPEN_FILES)?;
         if limit < OPEN_FILES {
             eprintln!("note: no more than {limit} files may be open here, and each connection is two of a hop's");
         }
-        let ours =
-            if kinds.iter().any(|kind| kind.is_ours()) { Some(Ours::given_or_build(program).await?) } else { None };
-        let nginx = if kinds.contains(&Kind::Chain) { Some(Nginx::locate_or_install().await?) } else { None };
-        let programs = Programs { nginx, ours };
-        let versions = Versions {
-            argocd_agent: programs.ours.as_ref().map(|ours| ours.version.clone()),
-            nginx: programs.nginx.as_ref().map(|nginx| nginx.version.clone()),
-            redis: None,
-        };
-        let surroundings = Surroundings::new(versions, program.worker_threads).smoke(program.smoke);
+        let programs = Programs::find(&kinds, rivals, program).await?;
+        let surroundings = Surroundings::new(programs.versions(), program.worker_threads).smoke(program.smoke);
 
         let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
         let pki = Pki::write(&dir.path().join("pki"))?;
@@ -94,7 +99,7 @@ impl Stage {
         let ground = Ground { dir: dir.path(), pki: &pki, api_server: &api_server, line };
         let mut contestants = Vec::new();
         for kind in kinds {
-            let contestant = Contestant::start(*kind, ground, &programs).await?;
+            let contestant = Contestant::start(kind, ground, &programs).await?;
             let parts = contestant.parts().map(|part| format!(", {} {:?}", part.name, part.pids())).collect::<String>();
             eprintln!("{kind} on {}{parts}", contestant.endpoint.address());
             contestants.push(contestant);
@@ -145,12 +150,13 @@ impl Surroundings {
 
     /// One line for people.
     pub(crate) fn line(&self) -> String {
-        let Versions { argocd_agent, nginx, redis } = &self.versions;
+        let Versions { argocd_agent, nginx, redis, rivals } = &self.versions;
         let argocd_agent = argocd_agent.as_deref().map(|version| format!("argocd-agent {version}"));
         let redis = redis.as_deref().map(|version| format!("Redis {version}"));
         let names = [argocd_agent, nginx.clone(), redis]
             .into_iter()
             .flatten()
+            .chain(rivals.iter().cloned())
             .map(|name| format!(", {name}"))
             .collect::<String>();
         let Self { cores, cpu, kernel, load_before, .. } = self;

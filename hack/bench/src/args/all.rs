@@ -57,7 +57,8 @@ impl All {
         let threads = self.program.worker_threads.map(|threads| format!("--worker-threads={threads}"));
         let smoke = self.quick.then(|| "--smoke".to_owned());
         let words = std::iter::once("bench").chain(text.split(' ')).map(str::to_owned);
-        let words = words.chain(threads).chain(smoke).chain([format!("--binary={binary}")]);
+        let rivals = self.program.rivals.iter().map(|rival| format!("--rival={rival}"));
+        let words = words.chain(threads).chain(smoke).chain(rivals).chain([format!("--binary={binary}")]);
         let command = Command::try_parse_from(words).with_context(|| format!("the scenario {text}"))?;
         Ok((text, command.scenario))
     }
@@ -122,7 +123,7 @@ mod tests {
         for command in Command::command().get_subcommands().filter(|command| command.get_name() != "all") {
             assert!(names.contains(&command.get_name()), "{} is not among all", command.get_name());
         }
-        for words in [&[][..], &["--quick"], &["--worker-threads", "2"]] {
+        for words in [&[][..], &["--quick"], &["--worker-threads", "2"], &["--rival", "konnectivity=/k"]] {
             for with_chain in [true, false] {
                 assert_eq!(all(words).scenarios("/bin/true", with_chain).unwrap().len(), LINES.len());
             }
@@ -130,6 +131,18 @@ mod tests {
         for line in LINES {
             assert_eq!(line.quick.split(' ').next(), Some(line.name()));
         }
+    }
+
+    #[test]
+    fn rivals_are_passed_on_to_every_scenario() {
+        let words = ["--rival=argocd-agent=/a b", "--rival", "konnectivity=/k"];
+        for (line, scenario) in all(&words).scenarios("/bin/true", true).unwrap() {
+            let scenario = format!("{scenario:?}");
+            let both = r#"rivals: [ArgocdAgent("/a b"), Konnectivity("/k")]"#;
+            assert!(scenario.contains(both), "{line}: {scenario}");
+        }
+        let error = Command::try_parse_from(["bench", "get", "--rival", "nginx=/n"]).unwrap_err().to_string();
+        assert!(error.contains("--rival <NAME=PATH>") && error.contains("argocd-agent=FILE or"), "{error}");
     }
 
     #[test]

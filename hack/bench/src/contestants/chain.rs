@@ -39,7 +39,7 @@ pub(super) fn start(ground: Ground<'_>, nginx: &Nginx) -> Result<Contestant> {
     };
     let processes = vec![hop("back", BACK)?, hop("front", FRONT)?];
     let endpoint = Endpoint::new(([127, 0, 0, 1], front_port).into(), &ground.pki.client())?;
-    Ok(Contestant { kind: Kind::Chain, endpoint, at_rest: Vec::new(), processes })
+    Ok(Contestant::starting(Kind::Chain, endpoint, processes))
 }
 
 const FRONT: &str = include_str!("../../nginx/front.conf");

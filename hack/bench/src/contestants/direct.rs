@@ -3,6 +3,5 @@
 use super::{Contestant, Ground, Kind};
 
 pub(super) fn start(ground: Ground<'_>) -> Contestant {
-    let endpoint = ground.api_server.endpoint().clone();
-    Contestant { kind: Kind::Direct, endpoint, at_rest: Vec::new(), processes: Vec::new() }
+    Contestant::starting(Kind::Direct, ground.api_server.endpoint().clone(), Vec::new())
 }

@@ -3,12 +3,17 @@
 //! All run at once, as processes of their own, and idle while it is not their turn. A further contestant is a file
 //! here that starts its processes and says where it listens.
 
+mod argocd_agent;
 mod chain;
 mod direct;
+mod konnectivity;
 mod nginx;
 mod ours;
+mod ports;
+mod programs;
+mod rivals;
 
-use std::{fmt, net::TcpListener, path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -20,14 +25,18 @@ use crate::{
     accounting::{Part, Usage},
     apiserver::ApiServer,
     line::Line,
-    load::{Encoding, Endpoint, Protocol, fetch_whole},
+    load::{Encoding, Endpoint, Expected, Protocol, fetch_whole},
     objects,
     pki::Pki,
     process::Process,
+    redis::RedisServer,
 };
 
 pub(crate) use nginx::Nginx;
 pub(crate) use ours::{ARGOCD_NAMESPACE, Ours, PrincipalPorts};
+pub(crate) use ports::free_ports;
+pub(crate) use programs::Programs;
+pub(crate) use rivals::{Rival, Task, able};
 
 /// The names of the contestants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -41,6 +50,12 @@ pub(crate) enum Kind {
     Ours,
     /// The same without the managed filter
     OursNoFilter,
+    /// argocd-agent, the program in Go
+    #[value(skip)]
+    ArgocdAgent,
+    /// `proxy-server` and `proxy-agent` of apiserver-network-proxy
+    #[value(skip)]
+    Konnectivity,
 }
 
 /// One that takes part.
@@ -53,13 +68,8 @@ pub(crate) struct Contestant {
     pub(crate) at_rest: Vec<(Part, Usage)>,
     /// Kept, so that they run.
     processes: Vec<Process>,
-}
-
-/// The programs that contestants run.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    pub(crate) nginx: Option<Nginx>,
-    pub(crate) ours: Option<Ours>,
+    /// What it wants beside, kept as well. What that costs is not counted.
+    _redis: Option<RedisServer>,
 }
 
 /// What contestants are started with.
@@ -87,6 +97,11 @@ impl Kind {
     pub(crate) fn is_ours(self) -> bool {
         matches!(self, Self::Ours | Self::OursNoFilter)
     }
+
+    /// Whether it is there to be compared with, and what it does is not for us to mend.
+    pub(crate) fn is_rival(self) -> bool {
+        matches!(self, Self::ArgocdAgent | Self::Konnectivity)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -96,6 +111,8 @@ impl fmt::Display for Kind {
             Self::Chain => "chain",
             Self::Ours => "ours",
             Self::OursNoFilter => "ours, no filter",
+            Self::ArgocdAgent => "argocd-agent (Go)",
+            Self::Konnectivity => "konnectivity",
         })
     }
 }
@@ -105,17 +122,36 @@ impl fmt::Display for Kind {
 impl Contestant {
     /// Starts a contestant and waits until an object can be fetched through it.
     pub(crate) async fn start(kind: Kind, ground: Ground<'_>, programs: &Programs) -> Result<Self> {
-        let started = match (kind, &programs.nginx, &programs.ours) {
-            (Kind::Direct, ..) => direct::start(ground),
-            (Kind::Chain, Some(nginx), _) => chain::start(ground, nginx)?,
-            (Kind::Ours | Kind::OursNoFilter, _, Some(ours)) => ours.start(ground, kind)?,
-            (Kind::Chain, None, _) | (Kind::Ours | Kind::OursNoFilter, _, None) => bail!("{kind} has no program"),
+        let none = || format!("{kind} has no program");
+        let Programs { nginx, ours, argocd_agent, konnectivity } = programs;
+        let started = match kind {
+            Kind::Direct => direct::start(ground),
+            Kind::Chain => chain::start(ground, nginx.as_ref().with_context(none)?)?,
+            Kind::Ours | Kind::OursNoFilter => ours.as_ref().with_context(none)?.start(ground, kind)?,
+            Kind::ArgocdAgent => argocd_agent.as_ref().with_context(none)?.start(ground).await?,
+            Kind::Konnectivity => konnectivity.as_ref().with_context(none)?.start(ground)?,
         };
         let contestant = started.ready(&objects::ready().path()).await?;
-        if kind == Kind::Ours {
-            contestant.withholds(&objects::unmanaged().path()).await?;
+        match kind {
+            Kind::Ours => contestant.withholds(&[StatusCode::NOT_FOUND]).await?,
+            // Its documentation says the one, its program the other.
+            Kind::ArgocdAgent => contestant.withholds(&[StatusCode::NOT_FOUND, StatusCode::FORBIDDEN]).await?,
+            _ => {}
         }
         Ok(contestant)
+    }
+
+    /// One whose processes have been started.
+    fn starting(kind: Kind, endpoint: Endpoint, processes: Vec<Process>) -> Self {
+        Self { kind, endpoint, at_rest: Vec::new(), processes, _redis: None }
+    }
+
+    /// What this one must answer where the API server answers that.
+    pub(crate) fn expects(&self, expected: &Expected) -> Expected {
+        match self.kind {
+            Kind::ArgocdAgent => expected.rewritten(),
+            _ => expected.clone(),
+        }
     }
 
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
@@ -128,10 +164,10 @@ impl Contestant {
     }
 
     /// Fails unless the filter, whose cost is to be measured, is at work.
-    async fn withholds(&self, path: &str) -> Result<()> {
+    async fn withholds(&self, answers: &[StatusCode]) -> Result<()> {
         let mut connection = self.endpoint.connect(Protocol::Http1).await?;
-        let status = connection.get(path, Encoding::Json).await?.status();
-        if status != StatusCode::NOT_FOUND {
+        let status = connection.get(&objects::unmanaged().path(), Encoding::Json).await?.status();
+        if !answers.contains(&status) {
             bail!("{} answers {status} where an object is not managed", self.kind);
         }
         Ok(())
@@ -165,17 +201,19 @@ impl Contestant {
     }
 }
 
-/// Ports that are free now, all different. The programs are started at once, before others could take them.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let bind = || TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port");
-    let listeners = (0..N).map(|_| bind()).collect::<Result<Vec<_>>>()?;
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr().context("looking for a free port")?.port();
-    }
-    Ok(ports)
-}
-
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rivals_take_part_only_by_their_program() {
+        for rival in [Kind::ArgocdAgent, Kind::Konnectivity] {
+            assert!(rival.is_rival() && !rival.is_ours());
+            assert_eq!(rival.to_possible_value(), None, "{rival}");
+        }
+    }
+}

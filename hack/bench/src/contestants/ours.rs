@@ -84,7 +84,7 @@ impl Ours {
         let agent = [format!("--kubeconfig={}", ground.api_server.kubeconfig().display())].into_iter().chain(filter);
         let processes = self.pair(&dir, ground.pki, ground.line, principal, agent)?;
         let endpoint = Endpoint::new(([127, 0, 0, 1], door).into(), &ground.pki.client())?;
-        Ok(Contestant { kind, endpoint, at_rest: Vec::new(), processes: processes.into() })
+        Ok(Contestant::starting(kind, endpoint, processes.into()))
     }
 
     /// Starts both between two Redis servers that have this password, and says where the door is. Nothing of
@@ -139,24 +139,9 @@ impl Ours {
     ) -> Result<[Process; 2]> {
         let [agents, principal_health, agent_health] = free_ports()?;
         let principal = self.principal(dir, pki, [agents, principal_health], principal)?;
-        let pki = |name| pki.file(name).display().to_string();
-        let threads = self.worker_threads.map(|threads| format!("--worker-threads={threads}"));
-
-        let mut args = vec![
-            "agent".to_owned(),
-            "--server-address=127.0.0.1".to_owned(),
-            format!("--server-port={}", line.map_or(Ok(agents), |line| line.to(agents))?),
-            "--creds=mtls:any".to_owned(),
-            "--agent-mode=managed".to_owned(),
-            format!("--namespace={ARGOCD_NAMESPACE}"),
-            format!("--tls-client-cert={}", pki("client.crt")),
-            format!("--tls-client-key={}", pki("client.key")),
-            format!("--root-ca-path={}", pki("ca.crt")),
-            "--metrics-port=0".to_owned(),
-            format!("--healthz-port={agent_health}"),
-        ];
+        let mut args = agent_flags(pki, [line.map_or(Ok(agents), |line| line.to(agents))?, agent_health]);
         args.extend(agent);
-        args.extend(threads);
+        args.extend(self.worker_threads.map(|threads| format!("--worker-threads={threads}")));
         let agent = Process::start("agent", dir, &self.program, args)?;
         Ok([principal, agent])
     }
@@ -165,31 +150,55 @@ impl Ours {
         &self,
         dir: &Path,
         pki: &Pki,
-        [agents, health]: [u16; 2],
+        ports: [u16; 2],
         flags: impl IntoIterator<Item = String>,
     ) -> Result<Process> {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-        let pki = |name| pki.file(name).display().to_string();
-        let mut args = vec![
-            "principal".to_owned(),
-            "--listen-host=127.0.0.1".to_owned(),
-            format!("--listen-port={agents}"),
-            format!("--namespace={ARGOCD_NAMESPACE}"),
-            "--auth=mtls:CN=([^,]+)".to_owned(),
-            format!("--tls-cert={}", pki("server.crt")),
-            format!("--tls-key={}", pki("server.key")),
-            format!("--root-ca-path={}", pki("ca.crt")),
-            format!("--resource-proxy-cert-path={}", pki("server.crt")),
-            format!("--resource-proxy-key-path={}", pki("server.key")),
-            format!("--resource-proxy-ca-path={}", pki("ca.crt")),
-            "--metrics-port=0".to_owned(),
-            "--admin-port=0".to_owned(),
-            format!("--healthz-port={health}"),
-        ];
+        let mut args = principal_flags(pki, ports);
+        args.push("--admin-port=0".to_owned());
         args.extend(flags);
         args.extend(self.worker_threads.map(|threads| format!("--worker-threads={threads}")));
         Process::start("principal", dir, &self.program, args)
     }
+}
+
+/// What a principal must be told, ours or the one in Go: they go by the same names. The ports are for agents and for
+/// whoever looks at its health.
+pub(super) fn principal_flags(pki: &Pki, [agents, health]: [u16; 2]) -> Vec<String> {
+    let pki = |name| pki.file(name).display().to_string();
+    vec![
+        "principal".to_owned(),
+        "--listen-host=127.0.0.1".to_owned(),
+        format!("--listen-port={agents}"),
+        format!("--namespace={ARGOCD_NAMESPACE}"),
+        "--auth=mtls:CN=([^,]+)".to_owned(),
+        format!("--tls-cert={}", pki("server.crt")),
+        format!("--tls-key={}", pki("server.key")),
+        format!("--root-ca-path={}", pki("ca.crt")),
+        format!("--resource-proxy-cert-path={}", pki("server.crt")),
+        format!("--resource-proxy-key-path={}", pki("server.key")),
+        format!("--resource-proxy-ca-path={}", pki("ca.crt")),
+        "--metrics-port=0".to_owned(),
+        format!("--healthz-port={health}"),
+    ]
+}
+
+/// The same of an agent; the ports are the principal's, and for whoever looks at its own health.
+pub(super) fn agent_flags(pki: &Pki, [principal, health]: [u16; 2]) -> Vec<String> {
+    let pki = |name| pki.file(name).display().to_string();
+    vec![
+        "agent".to_owned(),
+        "--server-address=127.0.0.1".to_owned(),
+        format!("--server-port={principal}"),
+        "--creds=mtls:any".to_owned(),
+        "--agent-mode=managed".to_owned(),
+        format!("--namespace={ARGOCD_NAMESPACE}"),
+        format!("--tls-client-cert={}", pki("client.crt")),
+        format!("--tls-client-key={}", pki("client.key")),
+        format!("--root-ca-path={}", pki("ca.crt")),
+        "--metrics-port=0".to_owned(),
+        format!("--healthz-port={health}"),
+    ]
 }
 
 /// Builds the program, next to where this one was built.

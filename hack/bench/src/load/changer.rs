@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
-    Connection, Encoding, Endpoint, Protocol,
+    Connection, Encoding, Endpoint, Expected, Protocol,
     crew::{Client, Crew},
     fetch::{fetch_whole, next_data},
 };
@@ -43,13 +43,21 @@ impl Changer {
         Ok(Crew::new(crew))
     }
 
-    /// Fails unless the API server has, byte for byte, what the last change was answered with.
-    pub(crate) async fn verify(&self, api_server: &mut Connection) -> Result<()> {
-        let stored = fetch_whole(api_server, &self.object.path(), Encoding::Json).await?;
-        if stored.trim_ascii_end() != self.answer.trim_ascii_end() {
-            bail!("{} is not what its last change was answered with", self.object.name);
-        }
-        Ok(())
+    /// Fails unless the last change was answered with what the API server has now, as far as `expects` says that of the
+    /// contestant.
+    pub(crate) async fn verify(
+        &self,
+        api_server: &mut Connection,
+        expects: impl Fn(&Expected) -> Expected,
+    ) -> Result<()> {
+        let mut stored = fetch_whole(api_server, &self.object.path(), Encoding::Json).await?;
+        stored.truncate(stored.trim_ascii_end().len());
+        let expected = expects(&Expected::object(stored));
+        let mut check = expected.check();
+        check
+            .feed(self.answer.trim_ascii_end())
+            .and_then(|()| check.finish())
+            .with_context(|| format!("{} is not what its last change was answered with", self.object.name))
     }
 }
 

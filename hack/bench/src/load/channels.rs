@@ -5,19 +5,18 @@
 use anyhow::{Context, Result, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{ClientRequestBuilder, Message},
 };
 
-use super::connection::{Endpoint, Protocol};
+use super::connection::{Endpoint, Protocol, Wire};
 
 /// Open channels.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    socket: WebSocketStream<TlsStream<TcpStream>>,
+    socket: WebSocketStream<TlsStream<Wire>>,
 }
 
 // === impl Channels ===

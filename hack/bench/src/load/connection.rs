@@ -1,6 +1,6 @@
 //! One warm connection to a contestant.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -15,9 +15,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde::Serialize;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 
+use super::proxy;
 use crate::pki::{ClientFiles, LOCALHOST};
 
 /// What the client speaks.
@@ -43,9 +48,14 @@ pub(crate) enum Encoding {
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    /// The socket of a proxy that leads there, if there is no other way.
+    proxy: Option<Arc<Path>>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
 }
+
+/// What TLS is spoken on.
+pub(super) type Wire = Either<TcpStream, UnixStream>;
 
 /// A connection with its TLS and HTTP handshakes behind it.
 #[derive(Debug)]
@@ -119,7 +129,12 @@ impl Endpoint {
             config.resumption = Resumption::disabled();
             Ok(Arc::new(config))
         };
-        Ok(Self { address, http1: config(b"http/1.1")?, http2: config(b"h2")? })
+        Ok(Self { address, proxy: None, http1: config(b"http/1.1")?, http2: config(b"h2")? })
+    }
+
+    /// The same by way of a proxy that listens on a Unix socket.
+    pub(crate) fn through(&self, proxy: &Path) -> Self {
+        Self { proxy: Some(proxy.into()), ..self.clone() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -127,15 +142,22 @@ impl Endpoint {
     }
 
     /// Opens a TLS connection on which this protocol will be spoken.
-    pub(super) async fn tls(&self, protocol: Protocol) -> Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await.with_context(|| format!("connecting to {}", self.address))?;
-        tcp.set_nodelay(true).context("switching delays off")?;
+    pub(super) async fn tls(&self, protocol: Protocol) -> Result<TlsStream<Wire>> {
+        let wire = match &self.proxy {
+            Some(proxy) => Either::Right(proxy::connect(proxy, self.address).await?),
+            None => {
+                let tcp = TcpStream::connect(self.address).await;
+                let tcp = tcp.with_context(|| format!("connecting to {}", self.address))?;
+                tcp.set_nodelay(true).context("switching delays off")?;
+                Either::Left(tcp)
+            }
+        };
         let config = match protocol {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         };
         let name = ServerName::try_from(LOCALHOST).context("the server's name")?;
-        TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.context("TLS handshake")
+        TlsConnector::from(Arc::clone(config)).connect(name, wire).await.context("TLS handshake")
     }
 
     /// Opens a connection.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::{
     connection::Encoding,
@@ -19,6 +20,8 @@ pub(crate) struct Expected {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Object,
+    /// An object that its sender has read and written anew.
+    Rewritten,
     /// A list. `left` is how much there is from its first item on by its own account, where it gives one.
     List {
         encoding: Encoding,
@@ -31,7 +34,7 @@ enum Kind {
 pub(crate) struct Check<'a> {
     kind: Kind,
     rest: &'a [u8],
-    /// A list's beginning, until its items begin.
+    /// What cannot be compared yet: a list's beginning, until its items begin; all of what was written anew.
     head: Option<Vec<u8>>,
 }
 
@@ -48,6 +51,11 @@ impl Expected {
     /// An object in JSON: every byte counts.
     pub(crate) fn object(body: Bytes) -> Self {
         Self { kind: Kind::Object, body }
+    }
+
+    /// The same object from one that writes it anew: in any order of its fields, but no field may be another.
+    pub(crate) fn rewritten(&self) -> Self {
+        Self { kind: Kind::Rewritten, body: self.body.clone() }
     }
 
     /// A list: every byte counts from its items on, and in protobuf also how long it says that it is. What else is
@@ -71,7 +79,7 @@ impl Expected {
     /// What to ask for.
     pub(crate) fn encoding(&self) -> Encoding {
         match self.kind {
-            Kind::Object => Encoding::Json,
+            Kind::Object | Kind::Rewritten => Encoding::Json,
             Kind::List { encoding, .. } => encoding,
         }
     }
@@ -87,10 +95,18 @@ impl Expected {
 impl Check<'_> {
     /// Takes the next bytes of the answer.
     pub(crate) fn feed(&mut self, data: &[u8]) -> Result<()> {
-        let (Kind::List { encoding, left }, Some(head)) = (self.kind, &mut self.head) else {
-            return self.compare(data);
-        };
+        let Some(head) = &mut self.head else { return self.compare(data) };
         head.extend_from_slice(data);
+        let Kind::List { encoding, left } = self.kind else {
+            if head.len() > 2 * self.rest.len() + LONGEST_HEAD {
+                bail!(
+                    "the body is {} bytes long and goes on, where the API server's has {}",
+                    head.len(),
+                    self.rest.len()
+                );
+            }
+            return Ok(());
+        };
         let Some(found) = items(head, encoding)? else {
             if head.len() > LONGEST_HEAD {
                 bail!("no items in the first {LONGEST_HEAD} bytes of a list");
@@ -112,6 +128,14 @@ impl Check<'_> {
 
     /// Takes the end of the answer.
     pub(crate) fn finish(self) -> Result<()> {
+        if let (Kind::Rewritten, Some(body)) = (self.kind, &self.head) {
+            let said = serde_json::from_slice::<Value>(body).context("the body is no JSON")?;
+            let wanted = serde_json::from_slice::<Value>(self.rest).context("the API server's body is no JSON")?;
+            if said != wanted {
+                bail!("the body does not say what the API server's does");
+            }
+            return Ok(());
+        }
         if self.head.is_some() || !self.rest.is_empty() {
             bail!("the body ended {} bytes too early", self.rest.len());
         }
@@ -173,6 +197,19 @@ mod tests {
         let object = Expected::object(Bytes::from_static(b"{}"));
         read(&object, &[b"{", b"}"]).unwrap();
         read(&object, &[b"{"]).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_written_anew_must_say_the_same() {
+        let expected = Expected::object(Bytes::from_static(br#"{"b":{"c":1},"a":[1,2]}"#)).rewritten();
+        assert_eq!(expected.encoding(), Encoding::Json);
+        read(&expected, &[br#"{"a":[1,2],"#, b" \"b\": {\"c\":1}}\n"]).unwrap();
+        for bad in
+            [&br#"{"a":[2,1],"b":{"c":1}}"#[..], br#"{"a":[1,2]}"#, br#"{"a":[1,2],"b":{"c":1},"d":0}"#, b"{", b""]
+        {
+            read(&expected, &[bad]).unwrap_err();
+        }
+        read(&expected, &[&[b' '; LONGEST_HEAD + 100]]).unwrap_err();
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod follow;
 mod items;
 mod port;
 mod protobuf;
+mod proxy;
 pub(crate) mod resp;
 mod stalled;
 mod typist;

@@ -6,6 +6,6 @@ mod site;
 mod value;
 
 pub(crate) use open_files::raise_limit;
-pub(crate) use server::RedisServer;
+pub(crate) use server::{PASSWORD, RedisServer};
 pub(crate) use site::{Place, Site, Way};
 pub(crate) use value::value;

@@ -65,7 +65,7 @@ impl RedisServer {
 }
 
 /// Argo CD's Redis has one, too.
-pub(super) const PASSWORD: &str = "benchmark";
+pub(crate) const PASSWORD: &str = "benchmark";
 
 const PROGRAM: &str = "redis-server";
 const START_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,10 +5,13 @@ use tokio::time::Instant;
 
 use crate::{
     args,
-    contestants::{Nginx, Ours},
+    contestants::{Nginx, Ours, Programs},
 };
 
 pub(crate) async fn run(args: &args::All) -> Result<()> {
+    // Not after the first scenarios, which take minutes.
+    let rivals = args.program.rivals.iter().collect::<Vec<_>>();
+    Programs::find(&[], &rivals, &args.program).await?;
     let binary = Ours::program(&args.program, args.quick).await?;
     let binary = binary.to_str().context("the path of the program is no text")?;
     let with_chain = match Nginx::locate_or_install().await {

@@ -35,13 +35,19 @@ impl Speed {
             per_second: burst.per_second(),
         }
     }
+
+    /// Where no answer came at all: none that is awaited any longer would be sooner. JSON has no such number, and null
+    /// for it.
+    pub(super) fn none() -> Self {
+        Self { p50_ms: f64::INFINITY, p99_ms: f64::INFINITY, per_second: 0.0 }
+    }
 }
 
 // === impl Round ===
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p99 alone {:.3} ms, beside {:.3} ms", self.alone.p99_ms, self.beside.p99_ms)
+        write!(f, "p99 in ms: alone {}, beside {}", shown(self.alone.p99_ms), shown(self.beside.p99_ms))
     }
 }
 
@@ -54,10 +60,10 @@ pub(super) fn table(title: String, rows: &[Row<Round>]) -> Table {
         let ratio_to_direct = row.against(direct, |mine, direct| slower(mine) / slower(direct));
         table.push(vec![
             row.contestant.to_string(),
-            format!("{:.3}", row.median(|round| round.alone.p50_ms)),
-            format!("{:.3}", row.median(|round| round.beside.p50_ms)),
-            format!("{:.3}", row.median(|round| round.alone.p99_ms)),
-            format!("{:.3}", row.median(|round| round.beside.p99_ms)),
+            shown(row.median(|round| round.alone.p50_ms)),
+            shown(row.median(|round| round.beside.p50_ms)),
+            shown(row.median(|round| round.alone.p99_ms)),
+            shown(row.median(|round| round.beside.p99_ms)),
             ratio(row.median(slower)),
             optional(ratio_to_direct, ratio),
             ratio(row.median(|round| round.beside.per_second / round.alone.per_second)),
@@ -65,6 +71,11 @@ pub(super) fn table(title: String, rows: &[Row<Round>]) -> Table {
         ]);
     }
     table
+}
+
+/// Milliseconds, where there were answers.
+fn shown(milliseconds: f64) -> String {
+    if milliseconds.is_finite() { format!("{milliseconds:.3}") } else { "no answer".to_owned() }
 }
 
 const HEADING: [&str; 9] = [
@@ -78,3 +89,25 @@ const HEADING: [&str; 9] = [
     "req/s of alone",
     "growth by part, MiB",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nobody_was_answered_is_shown_as_such_and_is_no_number() {
+        let alone = Speed { p50_ms: 1.0, p99_ms: 2.0, per_second: 100.0 };
+        let rounds = vec![Round { alone: alone.clone(), beside: Speed::none() }; 2];
+        let direct = Row {
+            contestant: Kind::Direct,
+            rounds: vec![Round { alone: alone.clone(), beside: alone }; 2],
+            memory: vec![],
+        };
+        let rows = [direct, Row { contestant: Kind::Konnectivity, rounds, memory: Vec::new() }];
+        let table = table("title".to_owned(), &rows).to_string();
+        let line = table.lines().last().unwrap().split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(line.starts_with("konnectivity 1.000 no answer 2.000 no answer - - 0.00"), "{table}");
+        let json = serde_json::to_value(&rows[1].rounds[0]).unwrap();
+        assert_eq!((&json["beside"]["p99_ms"], &json["beside"]["per_second"]), (&serde_json::Value::Null, &0.0.into()));
+    }
+}

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     args::{self, ExecPart},
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Port, Protocol, Typist},
     meter::Meter,
     objects::{Object, pods},
@@ -30,7 +30,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Exec) -> Result<()> {
-    let stage = Stage::with_node(&args.turns.contestants, &args.program).await?;
+    let stage = Stage::with_node(Task::Exec, &args.turns.contestants, &args.program).await?;
     stage.api_server.create([Object::managed_pod(POD)]).await?;
     let mut tables = Vec::<Value>::new();
     for &part in &args.part {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::speed::{Comparison, Round, WARM_UP};
 use crate::{
     args,
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Encoding, Expected, Newcomer, Protocol, fetch_whole},
     objects::ConfigMap,
     report::Report,
@@ -22,7 +22,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Fresh) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let stage = Stage::set(Task::Fresh, &args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let object = ConfigMap::managed("fresh", args.size);
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: &args::Fresh) -> Result<()> {
     let mut comparisons = Vec::new();
     for &clients in &args.clients {
         let turn = async |contestant: &Contestant, _number: usize| {
+            let expected = contestant.expects(&expected);
             let mut crew = Newcomer::crew(&contestant.endpoint, protocol, clients, &object.path(), &expected);
             crew.run(WARM_UP).await.context("warming up")?;
             Round::of_crew(&stage, contestant, &mut crew, time).await

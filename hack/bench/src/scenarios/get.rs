@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::speed::{Comparison, Round, WARM_UP};
 use crate::{
     args,
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Encoding, Expected, Protocol, Reader, fetch_whole},
     objects::ConfigMap,
     report::Report,
@@ -23,7 +23,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Get) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let stage = Stage::set(Task::Get, &args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let mut comparisons = Vec::new();
@@ -37,7 +37,9 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
         let path = object.path();
         for &clients in &args.clients {
             let turn = async |contestant: &Contestant, _number: usize| {
-                let mut crew = Reader::crew(&contestant.endpoint, protocol, clients, &path, &expected).await?;
+                let mut crew =
+                    Reader::crew(&contestant.endpoint, protocol, clients, &path, &contestant.expects(&expected))
+                        .await?;
                 crew.run(WARM_UP).await.context("warming up")?;
                 Round::of_crew(&stage, contestant, &mut crew, time).await
             };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::speed::{Comparison, Round, WARM_UP};
 use crate::{
     args::{self, Cache},
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Connection, Encoding, Expected, Explorer, Protocol, Reader, fetch_whole},
     objects::{Object, pods},
     report::Report,
@@ -24,7 +24,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let stage = Stage::set(Task::GetOwned, &args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
     let mut comparisons = Vec::new();
@@ -46,6 +46,8 @@ pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
             let turn = async |contestant: &Contestant, number: usize| {
                 let pods = turns_pods.get(number % turns).context("pods for this turn")?;
                 let endpoint = &contestant.endpoint;
+                let pods = pods.iter().map(|(path, expected)| (path.clone(), contestant.expects(expected)));
+                let pods = pods.collect::<Vec<_>>();
                 let (path, expected) = pods.first().context("no pods")?;
                 match cache {
                     Cache::Warm => {
@@ -55,7 +57,7 @@ pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
                         Round::counted(&stage, contestant, &mut crew, time, &RESOURCES).await
                     }
                     Cache::Cold => {
-                        let mut crew = Explorer::crew(endpoint, protocol, clients, pods).await?;
+                        let mut crew = Explorer::crew(endpoint, protocol, clients, &pods).await?;
                         Round::counted(&stage, contestant, &mut crew, LONG, &RESOURCES).await
                     }
                 }

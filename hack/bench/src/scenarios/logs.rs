@@ -10,7 +10,7 @@ use tokio::{time::timeout, try_join};
 use super::{delay, transfer};
 use crate::{
     args::{self, LogPart},
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Expected, Followers, Protocol, Scribe, fetch, log},
     meter::Meter,
     objects::{CONTAINER, Object, pods},
@@ -38,7 +38,7 @@ struct Slow {
 }
 
 pub(crate) async fn run(args: &args::Logs) -> Result<()> {
-    let stage = Stage::with_node(&args.turns.contestants, &args.common.program).await?;
+    let stage = Stage::with_node(Task::Logs, &args.turns.contestants, &args.common.program).await?;
     stage.api_server.create([POD, SLOW_POD].map(Object::managed_pod)).await?;
     let mut tables = Vec::<Value>::new();
     for &part in &args.part {

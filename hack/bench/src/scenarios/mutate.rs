@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::speed::{Comparison, Round, WARM_UP};
 use crate::{
     args::{self, Change},
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Changer, Protocol},
     objects::ConfigMap,
     report::Report,
@@ -23,7 +23,8 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Mutate) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let task = if args.change.contains(&Change::Put) { Task::Put } else { Task::Patch };
+    let stage = Stage::set(task, &args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let time = Duration::from_secs_f64(args.seconds);
     let most = args.clients.iter().copied().max().unwrap_or_default();
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: &args::Mutate) -> Result<()> {
                 let round = Round::counted(&stage, contestant, &mut crew, time, &["configmaps"]).await?;
                 let mut connection = stage.api_server.endpoint().connect(Protocol::Http1).await?;
                 for changer in crew.dismissed() {
-                    changer.verify(&mut connection).await?;
+                    changer.verify(&mut connection, |stored| contestant.expects(stored)).await?;
                 }
                 Ok(round)
             };

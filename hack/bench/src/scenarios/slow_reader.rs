@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 use super::{
     Row,
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     args,
-    contestants::Contestant,
-    load::{Encoding, Expected, Protocol, Reader, Stalled, fetch_whole},
+    contestants::{Contestant, Task},
+    load::{Crew, Encoding, Expected, Protocol, Reader, Stalled, fetch_whole},
     meter::{Memory, Meter},
     objects::{ConfigMap, MIXED, NAMESPACE, collection},
     report::Report,
@@ -42,7 +42,7 @@ struct Answers {
 }
 
 pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let stage = Stage::set(Task::SlowReader, &args.turns.contestants, &args.common).await?;
     let object = ConfigMap::managed("quick", args.size).within(MIXED);
     stage.api_server.create([object.clone()]).await?;
     eprintln!("creating {} ConfigMaps", args.items);
@@ -114,11 +114,42 @@ impl Comparison {
         let quiet = meter.stop(burst.requests())?.api_server();
         let alone = Speed::of(&burst);
         let mut stalled = Vec::with_capacity(self.stalled);
-        for _ in 0..self.stalled {
+        let patience = if contestant.kind.is_rival() { RIVALS_PATIENCE } else { PATIENCE };
+        for begun in 0..self.stalled {
             let (path, expected) = &answers.list;
-            let begun = timeout(PATIENCE, Stalled::begin(endpoint, self.protocol, path, expected)).await;
-            stalled.push(begun.context("a large list did not begin")??);
+            let begin = timeout(patience, Stalled::begin(endpoint, self.protocol, path, expected)).await;
+            match begin.context("a large list did not begin").flatten() {
+                Ok(one) => stalled.push(one),
+                // Nobody else gets anything either, then.
+                Err(error) if contestant.kind.is_rival() && begun > 0 && never_came(&error) => {
+                    eprintln!("note: {}, beside {begun} stalled: {error:#}", contestant.kind);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let beside = match self.beside(stage, contestant, &mut crew, quiet).await {
+            Err(error) if contestant.kind.is_rival() && never_came(&error) => {
+                eprintln!("note: {}, beside {} stalled: {error:#}", contestant.kind, stalled.len());
+                Speed::none()
+            }
+            beside => beside?,
+        };
+        // One goes on, to its end; the others leave.
+        let one = stalled.pop().context("nobody is stalled")?;
+        drop(stalled);
+        timeout(PATIENCE, one.resume()).await.context("a large list did not go on")??;
+        Ok(Round { alone, beside })
+    }
+
+    /// What the crew gets beside those who do not read, when `quiet` is what a request costs the API server otherwise.
+    async fn beside(
+        &self,
+        stage: &Stage,
+        contestant: &Contestant,
+        crew: &mut Crew<Reader>,
+        quiet: f64,
+    ) -> Result<Speed> {
         // Until all buffers on the way are full the large lists still flow. Whether they do shows at their source, which
         // has no part in what is measured.
         for _ in 0..SLICES {
@@ -128,12 +159,8 @@ impl Comparison {
                 break;
             }
         }
-        let beside = Speed::of(&crew.run(time).await.context("beside clients that do not read")?);
-        // One goes on, to its end; the others leave.
-        let one = stalled.pop().context("nobody is stalled")?;
-        drop(stalled);
-        timeout(PATIENCE, one.resume()).await.context("a large list did not go on")??;
-        Ok(Round { alone, beside })
+        let time = Duration::from_secs_f64(self.seconds);
+        Ok(Speed::of(&crew.run(time).await.context("beside clients that do not read")?))
     }
 
     fn title(&self) -> String {
@@ -147,6 +174,11 @@ impl Comparison {
     }
 }
 
+/// Whether an answer was waited for in vain, and none was wrong.
+fn never_came(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Elapsed>())
+}
+
 /// Size of the value of each item of the large list.
 const ITEM: usize = 20_000;
 
@@ -156,3 +188,21 @@ const SLICES: usize = 20;
 
 /// How long a large list may be in coming.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same where it may well never come. After a minute in all kube-apiserver gives up what is not read
+/// (`--request-timeout`), and of that half is for a GET beside.
+const RIVALS_PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_waited_for_in_vain_is_no_wrong_answer() {
+        let late = timeout(PATIENCE, std::future::pending::<()>()).await.context("no answer").context("GETs beside");
+        assert!(never_came(&late.unwrap_err()));
+        assert!(!never_came(&anyhow!("the body is not the API server's").context("no answer")));
+    }
+}

@@ -13,7 +13,7 @@ use tokio::{time::timeout, try_join};
 use super::delay::{Comparison, Round, delay};
 use crate::{
     args,
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Crew, Editor, Encoding, Expected, Protocol, Reader, Sight, State, Watchers, fetch_whole},
     meter::Meter,
     objects::{self, ConfigMap, NAMESPACE, collection},
@@ -33,7 +33,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::Watch) -> Result<()> {
-    let stage = Stage::set(&args.turns.contestants, &args.common).await?;
+    let stage = Stage::set(Task::Watch, &args.turns.contestants, &args.common).await?;
     let objects = (0..OBJECTS).map(|number| ConfigMap::managed(format!("watched-{number}"), args.size));
     let objects = objects.collect::<Vec<_>>();
     let paths = objects.iter().map(ConfigMap::path).collect();

@@ -27,7 +27,8 @@ use self::{
 use crate::{
     accounting::{Part, machine_cpu},
     args,
-    contestants::{Ours, PrincipalPorts},
+    contestants::{Ours, PrincipalPorts, Task, able},
+    load::Protocol,
     pki::Pki,
     plot::Plot,
     process::Process,
@@ -65,6 +66,7 @@ struct Idle {
 }
 
 pub(crate) async fn run(args: &args::Agents) -> Result<()> {
+    able(&args.program.rivals, Task::Agents, Protocol::Http1);
     let most = args.agents.iter().copied().max().unwrap_or_default();
     let limit = raise_limit((most + SPARE_FILES) as u64)?;
     if limit < (most + SPARE_FILES) as u64 {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::transfer::{Comparison, Round};
 use crate::{
     args::{self, Population},
-    contestants::Contestant,
+    contestants::{Contestant, Task},
     load::{Encoding, Protocol, fetch},
     meter::Meter,
     report::Report,
@@ -27,7 +27,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::List) -> Result<()> {
-    let stage = Stage::set(&args.contestants, &args.common).await?;
+    let stage = Stage::set(Task::List, &args.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let mut comparisons = Vec::new();
     for &population in &args.population {

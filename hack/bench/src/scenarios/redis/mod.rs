@@ -18,7 +18,8 @@ use serde_json::Value;
 use super::{Row, by_part, growth_by_part, mebibytes, of, others, ratio};
 use crate::{
     args::{self, Part},
-    contestants::{Kind, Ours},
+    contestants::{Kind, Ours, Task, able},
+    load::Protocol,
     meter::Cost,
     pki::Pki,
     redis::{RedisServer, Site, raise_limit},
@@ -35,6 +36,7 @@ struct Findings {
 
 pub(crate) async fn run(args: &args::Redis) -> Result<()> {
     named_once(&args.contestants)?;
+    able(&args.program.rivals, Task::Redis, Protocol::Http1);
     let limit = raise_limit(open_files(args.idle))?;
     let ours = match args.contestants.contains(&Kind::Ours) {
         true => Some(Ours::given_or_build(&args.program).await?),

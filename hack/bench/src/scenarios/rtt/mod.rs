@@ -13,7 +13,7 @@ use tokio::{task::JoinSet, time::Instant};
 use super::of;
 use crate::{
     args,
-    contestants::{Contestant, Kind},
+    contestants::{Contestant, Kind, Task},
     line::Line,
     load::{Encoding, Expected, Protocol, fetch, fetch_whole, next_data},
     objects::{ConfigMap, NAMESPACE, collection},
@@ -42,7 +42,7 @@ struct Round {
 
 pub(crate) async fn run(args: &args::Rtt) -> Result<()> {
     let line = Line::new();
-    let stage = Stage::set_far(&args.contestants, &args.common, &line).await?;
+    let stage = Stage::set_far(Task::Rtt, &args.contestants, &args.common, &line).await?;
     eprintln!("creating {} ConfigMaps", args.items);
     let item = |number| ConfigMap::managed(format!("item-{number:05}"), args.size);
     stage.api_server.create((0..args.items).map(item)).await?;
