@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Row, growth_by_part, of, ratio};
+use super::{Named, Row, growth_by_part, most_growth, of, panel, ratio};
 use crate::{
     contestants::Kind,
     load::Burst,
+    plot::Panel,
     table::{Table, optional},
 };
 
@@ -76,6 +77,19 @@ pub(super) fn table(title: String, rows: &[Row<Round>]) -> Table {
 /// Milliseconds, where there were answers.
 fn shown(milliseconds: f64) -> String {
     if milliseconds.is_finite() { format!("{milliseconds:.3}") } else { "no answer".to_owned() }
+}
+
+/// Tables that differ in who does not read, or in who does, at a glance.
+pub(super) fn panels(tables: &[Named<'_, Round>]) -> [Panel; 3] {
+    [
+        panel("From request to answer beside them, p99", "ms", tables, |row| {
+            Some(row.median(|round| round.beside.p99_ms))
+        }),
+        panel("The same by that of who is alone", "times", tables, |row| {
+            Some(row.median(|round| round.beside.p99_ms / round.alone.p99_ms))
+        }),
+        panel("Memory: growth of the process that grew most", "MiB", tables, |row| most_growth(&row.memory)),
+    ]
 }
 
 const HEADING: [&str; 9] = [

@@ -6,11 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Row, by_part, growth_by_part, mebibytes, of, others, ratio};
+use super::{Named, Row, by_part, growth_by_part, mebibytes, of, others, panel, ratio};
 use crate::{
     contestants::Kind,
     load::Burst,
     meter::{Cost, Memory, Meter},
+    plot::Panel,
     stage::Stage,
     stats::Latencies,
     table::{Table, optional},
@@ -145,6 +146,22 @@ impl<W: Serialize> Comparison<W> {
         }
         table
     }
+}
+
+/// Tables that differ in how many waited, at a glance; CPU is for each of what happened.
+pub(super) fn panels(tables: &[Named<'_, Round>], per_event: &'static str) -> [Panel; 5] {
+    [
+        panel("Delay, p50", "ms", tables, |row| Some(row.median(|round| round.p50_ms))),
+        panel("Delay, p99", "ms", tables, |row| Some(row.median(|round| round.p99_ms))),
+        panel("CPU of all between client and API server", per_event, tables, |row| {
+            (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant))
+        }),
+        panel("Memory: growth of all processes", "MiB", tables, |row| mebibytes(&row.memory, Memory::growth)),
+        panel("GETs beside, p99", "ms", tables, |row| {
+            let beside = row.rounds.iter().any(|round| round.gets.is_some());
+            beside.then(|| row.median(|round| round.gets.as_ref().map_or(0.0, |gets| gets.p99_ms)))
+        }),
+    ]
 }
 
 /// Nanoseconds from one moment to another that may be before it.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
+    megabytes,
     speed::{self, WARM_UP},
     transfer,
 };
@@ -17,6 +18,7 @@ use crate::{
     load::{Port, Protocol, Typist},
     meter::Meter,
     objects::{Object, pods},
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -33,23 +35,29 @@ pub(crate) async fn run(args: &args::Exec) -> Result<()> {
     let stage = Stage::with_node(Task::Exec, &args.turns.contestants, &args.program).await?;
     stage.api_server.create([Object::managed_pod(POD)]).await?;
     let mut tables = Vec::<Value>::new();
+    let mut plot = Plot::new("Commands in a Pod, and ports of it, over WebSocket", stage.surroundings.line());
     for &part in &args.part {
         match part {
             ExecPart::Echo => {
+                let mut comparisons = Vec::new();
                 for &clients in &args.clients {
                     let comparison = echo(&stage, args, clients).await?;
                     tables.push(serde_json::to_value(&comparison).context("writing JSON")?);
+                    comparisons.push(comparison);
                 }
+                plot.section("A byte to a command and back", speed::panels(&comparisons));
             }
             ExecPart::Download | ExecPart::Upload => {
                 let comparison = forward(&stage, args, part).await?;
                 tables.push(serde_json::to_value(&comparison).context("writing JSON")?);
+                let named = [(megabytes(args.size), comparison.rows.as_slice())];
+                plot.section(title(part), transfer::panels(&named));
             }
         }
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "exec", surroundings: &stage.surroundings, tables: &tables };
-    println!("all figures: {}", report.write()?.display());
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 
@@ -84,9 +92,12 @@ async fn forward(stage: &Stage, args: &args::Exec, part: ExecPart) -> Result<tra
     };
     let comparison = transfer::Comparison::new(stage, Work { part, bytes: args.size })?;
     let comparison = comparison.measured(stage, args.turns.rounds, turn).await?;
-    let title = if part == ExecPart::Upload { "To a forwarded port" } else { "From a forwarded port" };
-    println!("{}", comparison.table(title, "WebSocket"));
+    println!("{}", comparison.table(title(part), "WebSocket"));
     Ok(comparison)
+}
+
+fn title(part: ExecPart) -> &'static str {
+    if part == ExecPart::Upload { "To a forwarded port" } else { "From a forwarded port" }
 }
 
 fn pod() -> String {

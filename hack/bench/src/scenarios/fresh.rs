@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::speed::{Comparison, Round, WARM_UP};
+use super::speed::{self, Comparison, Round, WARM_UP};
 use crate::{
     args,
     contestants::{Contestant, Task},
     load::{Encoding, Expected, Newcomer, Protocol, fetch_whole},
     objects::ConfigMap,
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -46,6 +47,9 @@ pub(crate) async fn run(args: &args::Fresh) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "fresh", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let title = format!("GET of a ConfigMap of {} bytes, {protocol}, each over a new TLS connection", args.size);
+    let mut plot = Plot::new(title, stage.surroundings.line());
+    plot.section("New connections", speed::panels(&comparisons));
+    println!("{}", report.write(&plot)?);
     Ok(())
 }

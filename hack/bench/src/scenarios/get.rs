@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::speed::{Comparison, Round, WARM_UP};
+use super::speed::{self, Comparison, Round, WARM_UP};
 use crate::{
     args,
     contestants::{Contestant, Task},
     load::{Encoding, Expected, Protocol, Reader, fetch_whole},
     objects::ConfigMap,
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -52,6 +53,11 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
     println!("{}", stage.surroundings.line());
     let scenario = if protocol == Protocol::Http2 { "get-http2" } else { "get" };
     let report = Report { scenario, surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let mut plot = Plot::new(format!("GET of a ConfigMap, {protocol}"), stage.surroundings.line());
+    for comparisons in comparisons.chunk_by(|one, next| one.work.value_bytes == next.work.value_bytes) {
+        let bytes = comparisons.first().map_or(0, |comparison| comparison.work.body_bytes);
+        plot.section(format!("{bytes} bytes"), speed::panels(comparisons));
+    }
+    println!("{}", report.write(&plot)?);
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::speed::{Comparison, Round, WARM_UP};
+use super::speed::{self, Comparison, Round, WARM_UP};
 use crate::{
     args::{self, Cache},
     contestants::{Contestant, Task},
     load::{Connection, Encoding, Expected, Explorer, Protocol, Reader, fetch_whole},
     objects::{Object, pods},
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -70,7 +71,16 @@ pub(crate) async fn run(args: &args::GetOwned) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "get-owned", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let title = format!("GET of Pods whose Deployments alone are tracked, {protocol}");
+    let mut plot = Plot::new(title, stage.surroundings.line());
+    for comparisons in comparisons.chunk_by(|one, next| one.work.cache == next.work.cache) {
+        let title = match comparisons.first().map(|comparison| comparison.work.cache) {
+            Some(Cache::Cold) => "Each Pod for the first time",
+            Some(Cache::Warm) | None => "One Pod again and again",
+        };
+        plot.section(title, speed::panels(comparisons));
+    }
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 

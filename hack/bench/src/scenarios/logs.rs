@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::{time::timeout, try_join};
 
-use super::{delay, transfer};
+use super::{counted, delay, megabytes, transfer};
 use crate::{
     args::{self, LogPart},
     contestants::{Contestant, Task},
     load::{Expected, Followers, Protocol, Scribe, fetch, log},
     meter::Meter,
     objects::{CONTAINER, Object, pods},
+    plot::Plot,
     report::Report,
     stage::Stage,
     stats::Latencies,
@@ -41,23 +42,32 @@ pub(crate) async fn run(args: &args::Logs) -> Result<()> {
     let stage = Stage::with_node(Task::Logs, &args.turns.contestants, &args.common.program).await?;
     stage.api_server.create([POD, SLOW_POD].map(Object::managed_pod)).await?;
     let mut tables = Vec::<Value>::new();
+    let title = format!("Logs that are followed, {}", args.common.protocol());
+    let mut plot = Plot::new(title, stage.surroundings.line());
     for &part in &args.part {
         match part {
             LogPart::Fast => {
                 let comparison = fast(&stage, args).await?;
                 tables.push(serde_json::to_value(&comparison).context("writing JSON")?);
+                let named = [(megabytes(args.size), comparison.rows.as_slice())];
+                plot.section("At full speed", transfer::panels(&named));
             }
             LogPart::Slow => {
+                let mut comparisons = Vec::new();
                 for &follows in &args.follows {
                     let comparison = slow(&stage, args, follows).await?;
                     tables.push(serde_json::to_value(&comparison).context("writing JSON")?);
+                    comparisons.push(comparison);
                 }
+                let named = comparisons.iter().map(|slow| (counted(slow.work.follows, "follow"), slow.rows.as_slice()));
+                let title = format!("Line by line, {} a second", args.rate);
+                plot.section(title, delay::panels(&named.collect::<Vec<_>>(), "µs per line"));
             }
         }
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "logs", surroundings: &stage.surroundings, tables: &tables };
-    println!("all figures: {}", report.write()?.display());
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use crate::{
     args::Scenario,
     contestants::Kind,
     meter::{Cost, Memory},
+    plot::{Bars, Panel},
     stats::median,
 };
 
@@ -80,6 +81,37 @@ fn of<R>(rows: &[Row<R>], kind: Kind) -> Option<&Row<R>> {
     rows.iter().find(|row| row.contestant == kind)
 }
 
+/// The rows of a table, and what tells it from others of its plot.
+type Named<'a, R> = (String, &'a [Row<R>]);
+
+/// One figure of tables that differ in one thing; some contestants may have none.
+fn panel<R>(
+    title: &str,
+    unit: &'static str,
+    tables: &[Named<'_, R>],
+    figure: impl Fn(&Row<R>) -> Option<f64>,
+) -> Panel {
+    let mut bars = Bars::new(title, unit);
+    for (name, rows) in tables {
+        bars.group(name, rows.iter().filter_map(|row| Some((row.contestant, figure(row)?))));
+    }
+    bars.into()
+}
+
+/// `1 client`, `16 clients`.
+fn counted(number: usize, one: &str) -> String {
+    match (number, one.strip_suffix("ch")) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{number} {stem}ches"),
+        (_, None) => format!("{number} {one}s"),
+    }
+}
+
+/// Bytes of what is far larger than any buffer.
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// Cores that neither contestants, API server nor clients had: where this is much, so is the noise.
 fn others<R>(rows: &[Row<R>], cost: impl Fn(&R) -> &Cost) -> f64 {
     median(rows.iter().flat_map(|row| &row.rounds).map(|round| cost(round).other_cores))
@@ -102,6 +134,11 @@ fn growth_by_part(memory: &[Memory]) -> String {
     by_part(memory.iter().map(|part| (part.part, part.growth() as f64 / f64::from(1 << 20))), 1)
 }
 
+/// The same of the process that grew most, by which a contestant is judged.
+fn most_growth(memory: &[Memory]) -> Option<f64> {
+    memory.iter().map(Memory::growth).max().map(|bytes| bytes as f64 / f64::from(1 << 20))
+}
+
 /// A quotient, where there is one: the accounts know no less than 10 ms, and of a short turn they may say zero.
 fn ratio(ratio: f64) -> String {
     if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() }
@@ -110,6 +147,13 @@ fn ratio(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_told_from_many() {
+        assert_eq!(counted(1, "client"), "1 client");
+        assert_eq!(counted(16, "client"), "16 clients");
+        assert_eq!(counted(200, "watch"), "200 watches");
+    }
 
     #[test]
     fn rounds_are_compared_before_their_median_is_taken() {

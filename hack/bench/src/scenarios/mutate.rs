@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::speed::{Comparison, Round, WARM_UP};
+use super::speed::{self, Comparison, Round, WARM_UP};
 use crate::{
     args::{self, Change},
     contestants::{Contestant, Task},
     load::{Changer, Protocol},
     objects::ConfigMap,
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -54,6 +55,12 @@ pub(crate) async fn run(args: &args::Mutate) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "mutate", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let title = format!("Changes of managed ConfigMaps of {} bytes, {protocol}", args.size);
+    let mut plot = Plot::new(title, stage.surroundings.line());
+    for comparisons in comparisons.chunk_by(|one, next| one.work.change == next.work.change) {
+        let change = comparisons.first().map(|comparison| comparison.work.change.to_string());
+        plot.section(change.unwrap_or_default(), speed::panels(comparisons));
+    }
+    println!("{}", report.write(&plot)?);
     Ok(())
 }

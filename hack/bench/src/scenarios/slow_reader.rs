@@ -9,6 +9,7 @@ use tokio::time::{error::Elapsed, timeout};
 use super::{
     Row,
     beside::{self, Round, Speed},
+    counted,
 };
 use crate::{
     args,
@@ -16,6 +17,7 @@ use crate::{
     load::{Crew, Encoding, Expected, Protocol, Reader, Stalled, fetch_whole},
     meter::{Memory, Meter},
     objects::{ConfigMap, MIXED, NAMESPACE, collection},
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -86,7 +88,11 @@ pub(crate) async fn run(args: &args::SlowReader) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "slow-reader", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let mut plot = Plot::new("GETs beside clients that do not read", stage.surroundings.line());
+    let title = format!("{}, {}", counted(args.clients, "client"), args.common.protocol());
+    let named = comparisons.iter().map(|one| (format!("beside {}", one.stalled), one.rows.as_slice()));
+    plot.section(title, beside::panels(&named.collect::<Vec<_>>()));
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Row, by_part, mebibytes, of, others, ratio};
+use super::{Row, by_part, counted, mebibytes, of, others, panel, ratio};
 use crate::{
     contestants::{Contestant, Kind},
     load::{Burst, Client, Crew, Protocol},
     meter::{Cost, Memory, Meter},
+    plot::Panel,
     stage::Stage,
     table::{Table, optional},
 };
@@ -154,6 +155,24 @@ impl<W: Serialize> Comparison<W> {
         }
         table
     }
+}
+
+/// The same work of different numbers of clients, at a glance.
+pub(super) fn panels<W>(comparisons: &[Comparison<W>]) -> [Panel; 5] {
+    let tables = comparisons.iter().map(|one| (counted(one.clients, "client"), one.rows.as_slice()));
+    let tables = tables.collect::<Vec<_>>();
+    [
+        panel("From request to answer, p50", "ms", &tables, |row| Some(row.median(|round| round.p50_ms))),
+        panel("From request to answer, p99", "ms", &tables, |row| Some(row.median(|round| round.p99_ms))),
+        panel("CPU of all between client and API server", "µs per request", &tables, |row| {
+            (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant))
+        }),
+        panel("All clients together", "requests per second", &tables, |row| Some(row.median(|round| round.per_second))),
+        panel("Requests to the API server", "for each request", &tables, |row| {
+            let counted = row.rounds.iter().any(|round| round.asked.is_some());
+            counted.then(|| row.median(|round| round.asked.unwrap_or_default()))
+        }),
+    ]
 }
 
 fn faster(mine: &Round, theirs: &Round) -> f64 {

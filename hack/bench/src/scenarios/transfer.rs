@@ -3,11 +3,12 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Row, growth_by_part, mebibytes, of, others, ratio};
+use super::{Named, Row, growth_by_part, mebibytes, most_growth, of, others, panel, ratio};
 use crate::{
     contestants::{Contestant, Kind},
     load::Fetch,
     meter::{Cost, Memory, Meter},
+    plot::{Bars, Panel},
     stage::Stage,
     table::{Table, optional},
 };
@@ -79,7 +80,7 @@ impl<W: Serialize> Comparison<W> {
 
     /// The table, under a title that says what was delivered, and how.
     pub(super) fn table(&self, what: &str, how: &str) -> Table {
-        let bytes = self.rows.iter().filter_map(|row| row.rounds.first()).map(|round| round.bytes).max().unwrap_or(0);
+        let bytes = whole(&self.rows);
         let rounds = self.rows.first().map_or(0, |row| row.rounds.len());
         let others = others(&self.rows, |round| &round.cpu_us);
         let title = format!(
@@ -112,6 +113,29 @@ impl<W: Serialize> Comparison<W> {
         }
         table
     }
+}
+
+/// Tables of what was delivered, at a glance.
+pub(super) fn panels(tables: &[Named<'_, Round>]) -> [Panel; 3] {
+    let mut speed = Bars::new("Speed, of all that was read", "MB/s");
+    for (name, rows) in tables {
+        // What is hidden has been read all the same: it counts for whoever hides it.
+        let whole = whole(rows) as f64;
+        let each = |row: &Row<Round>| (row.contestant, row.median(|round| whole / 1e3 / round.total_ms));
+        speed.group(name, rows.iter().map(each));
+    }
+    [
+        speed.into(),
+        panel("CPU of all between client and API server", "ms", tables, |row| {
+            (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant) / 1e3)
+        }),
+        panel("Memory: growth of the process that grew most", "MiB", tables, |row| most_growth(&row.memory)),
+    ]
+}
+
+/// Bytes of what nothing is left out of.
+fn whole(rows: &[Row<Round>]) -> u64 {
+    rows.iter().filter_map(|row| row.rounds.first()).map(|round| round.bytes).max().unwrap_or(0)
 }
 
 const HEADING: [&str; 11] = [

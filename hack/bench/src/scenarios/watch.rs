@@ -10,13 +10,17 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tokio::{time::timeout, try_join};
 
-use super::delay::{Comparison, Round, delay};
+use super::{
+    counted,
+    delay::{self, Comparison, Round, delay},
+};
 use crate::{
     args,
     contestants::{Contestant, Task},
     load::{Crew, Editor, Encoding, Expected, Protocol, Reader, Sight, State, Watchers, fetch_whole},
     meter::Meter,
     objects::{self, ConfigMap, NAMESPACE, collection},
+    plot::Plot,
     report::Report,
     stage::Stage,
     stats::Latencies,
@@ -75,7 +79,17 @@ pub(crate) async fn run(args: &args::Watch) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "watch", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let title = format!("Watches: how much later an event comes, {}", args.common.protocol());
+    let mut plot = Plot::new(title, stage.surroundings.line());
+    let named = comparisons.iter().map(|comparison| {
+        let Work { watches, changes_per_second, .. } = comparison.work;
+        (format!("{}, {changes_per_second} changes/s", counted(watches, "watch")), comparison.rows.as_slice())
+    });
+    plot.section(
+        format!("ConfigMaps of {} bytes", args.size),
+        delay::panels(&named.collect::<Vec<_>>(), "µs per event"),
+    );
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 

@@ -27,10 +27,10 @@ use self::{
 use crate::{
     accounting::{Part, machine_cpu},
     args,
-    contestants::{Ours, PrincipalPorts, Task, able},
+    contestants::{Kind, Ours, PrincipalPorts, Task, able},
     load::Protocol,
     pki::Pki,
-    plot::Plot,
+    plot::{Bars, Lines, Plot},
     process::Process,
     redis::raise_limit,
     report::Report,
@@ -86,8 +86,7 @@ pub(crate) async fn run(args: &args::Agents) -> Result<()> {
     println!("{}", table(&all, args));
     println!("{}", surroundings.line());
     let report = Report { scenario: "agents", surroundings: &surroundings, tables: &all };
-    let curves = plot(&all).write("agents", &surroundings)?;
-    println!("all figures: {}, curves: {}", report.write()?.display(), curves.display());
+    println!("{}", report.write(&plot(&all, surroundings.line()))?);
     Ok(())
 }
 
@@ -174,16 +173,34 @@ fn table(all: &[Figures], args: &args::Agents) -> Table {
     table
 }
 
-/// Who is attached when, by the share of all, so that numbers of agents can be compared.
-fn plot(all: &[Figures]) -> Plot {
-    let mut plot = Plot::new("agents that are attached", "seconds", "% of all");
+/// What they do to the principal: as they come, and while they are there.
+fn plot(all: &[Figures], surroundings: String) -> Plot {
+    // By the share of all, so that numbers of agents can be compared.
+    let mut attached = Lines::new("Agents that are attached", "seconds", "% of all");
+    let mut resident = Lines::new("Memory of the principal meanwhile", "seconds", "MiB");
     for figures in all {
         for (what, climb) in [("at first", &figures.first), ("after a restart", &figures.storm)] {
+            let name = format!("{} {what}", figures.agents);
             let share = |attached: usize| 100.0 * attached as f64 / figures.agents.max(1) as f64;
-            let points = climb.moments.iter().map(|moment| (moment.seconds, share(moment.attached)));
-            plot.line(format!("{} {what}", figures.agents), points);
+            attached.named(&name, climb.moments.iter().map(|moment| (moment.seconds, share(moment.attached))));
+            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            resident.named(&name, climb.moments.iter().map(|moment| (moment.seconds, mebibytes(moment.resident))));
         }
     }
+    let bars = |title: &str, unit, figure: fn(&Figures) -> f64| {
+        let mut bars = Bars::new(title, unit);
+        for figures in all {
+            bars.group(format!("{} agents", figures.agents), [(Kind::Ours, figure(figures))]);
+        }
+        bars.into()
+    };
+    let mut plot = Plot::new("Many agents of one principal", surroundings);
+    plot.section("While they come", [attached.into(), resident.into()]);
+    let idle = [
+        bars("Memory of the principal", "KiB each", |one| per_agent(one.idle.resident, one.at_rest, one.agents)),
+        bars("CPU of the principal", "% of one core", |one| 100.0 * one.idle.cores),
+    ];
+    plot.section("While they do nothing", idle);
     plot
 }
 

@@ -5,12 +5,13 @@ mod population;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::transfer::{Comparison, Round};
+use super::transfer::{self, Comparison, Round};
 use crate::{
     args::{self, Population},
     contestants::{Contestant, Task},
     load::{Encoding, Protocol, fetch},
     meter::Meter,
+    plot::Plot,
     report::Report,
     stage::Stage,
 };
@@ -51,6 +52,13 @@ pub(crate) async fn run(args: &args::List) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "list", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let mut plot = Plot::new(format!("One large list after the other, {protocol}"), stage.surroundings.line());
+    for comparisons in comparisons.chunk_by(|one, next| one.work.population == next.work.population) {
+        let title = comparisons.first().map(|Comparison { work, .. }| work.population.title(work.items, args.size));
+        let named =
+            comparisons.iter().map(|comparison| (comparison.work.encoding.to_string(), comparison.rows.as_slice()));
+        plot.section(title.unwrap_or_default(), transfer::panels(&named.collect::<Vec<_>>()));
+    }
+    println!("{}", report.write(&plot)?);
     Ok(())
 }

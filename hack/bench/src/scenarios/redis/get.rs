@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{APPLICATION, Findings, Row, by_process, growth_by_part, mebibytes, of, others, own, ratio};
+use super::{
+    APPLICATION, Findings, Row, by_process, counted, growth_by_part, mebibytes, of, others, own, panel, ratio,
+};
 use crate::{
     args::{self, Part},
     contestants::Kind,
@@ -41,6 +43,7 @@ pub(super) async fn run(site: &Site, part: Part, args: &args::Redis, findings: &
     let value = value(args.size);
     site.store(place, APPLICATION, &value).await?;
     let ways = site.ways(place);
+    let mut comparisons = Vec::new();
     for &clients in &args.clients {
         let mut comparison = Comparison {
             part,
@@ -64,7 +67,20 @@ pub(super) async fn run(site: &Site, part: Part, args: &args::Redis, findings: &
             row.memory = Memory::of(way.at_rest)?;
         }
         findings.add(&comparison.table(), &comparison)?;
+        comparisons.push(comparison);
     }
+    let tables = comparisons.iter().map(|one| (counted(one.clients, "client"), one.rows.as_slice()));
+    let tables = tables.collect::<Vec<_>>();
+    let panels = [
+        panel("From command to reply, p50", "ms", &tables, |row| Some(row.median(|round| round.p50_ms))),
+        panel("From command to reply, p99", "ms", &tables, |row| Some(row.median(|round| round.p99_ms))),
+        panel("CPU of principal and agent", "µs per command", &tables, |row| {
+            own(row, row.median(|round| round.cpu_us.contestant))
+        }),
+        panel("All clients together", "commands per second", &tables, |row| Some(row.median(|round| round.per_second))),
+    ];
+    let title = format!("{part}: GET of {} bytes of {} Redis", args.size, whose(part));
+    findings.plot.section(title, panels);
     Ok(())
 }
 
@@ -90,7 +106,7 @@ async fn turn(site: &Site, way: &Way<'_>, value: &[u8], clients: usize, time: Du
 impl Comparison {
     fn table(&self) -> Table {
         let Self { part, value_bytes, clients, seconds, .. } = self;
-        let whose = if *part == Part::Local { "the principal's" } else { "the agent's" };
+        let whose = whose(*part);
         let rounds = self.rows.first().map_or(0, |row| row.rounds.len());
         let others = others(&self.rows, |round| &round.cpu_us);
         let title = format!(
@@ -118,6 +134,10 @@ impl Comparison {
         }
         table
     }
+}
+
+fn whose(part: Part) -> &'static str {
+    if part == Part::Local { "the principal's" } else { "the agent's" }
 }
 
 const HEADING: [&str; 12] = [

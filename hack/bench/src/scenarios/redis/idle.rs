@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Findings;
+use super::{Findings, counted};
 use crate::{
     accounting::Part as Process,
     args::{self, Part},
     contestants::Kind,
     load::resp::{Crew, Exchange},
+    plot::Bars,
     redis::{Place, Site, Way},
     table::{Table, optional},
 };
@@ -48,7 +49,12 @@ pub(super) async fn run(site: &Site, possible: usize, args: &args::Redis, findin
         let row = turn(site, &way, possible, Duration::from_secs_f64(args.seconds)).await;
         comparison.rows.push(row.with_context(|| way.kind.to_string())?);
     }
-    findings.add(&comparison.table(), &comparison)
+    findings.add(&comparison.table(), &comparison)?;
+    let mut bars = Bars::new("Memory of the principal and the agent", "KiB each");
+    let own = comparison.rows.iter().filter_map(|row| Some((row.contestant, comparison.each(row)?)));
+    bars.group(counted(possible, "connection"), own);
+    findings.plot.section("idle: connections that do nothing", [bars.into()]);
+    Ok(())
 }
 
 async fn turn(site: &Site, way: &Way<'_>, connections: usize, time: Duration) -> Result<Row> {
@@ -74,6 +80,12 @@ fn resident<'a>(parts: impl Iterator<Item = &'a Process>) -> Result<BTreeMap<&'s
 // === impl Comparison ===
 
 impl Comparison {
+    /// KiB of a contestant's own processes for each connection.
+    fn each(&self, row: &Row) -> Option<f64> {
+        let grown = row.growth.values().sum::<u64>() as f64;
+        (row.contestant != Kind::Direct).then_some(grown / 1024.0 / self.connections.max(1) as f64)
+    }
+
     fn table(&self) -> Table {
         let Self { wanted, connections, idle_seconds, .. } = self;
         let why = if connections < wanted {
@@ -89,10 +101,9 @@ impl Comparison {
             let by_part = |parts: &BTreeMap<&'static str, u64>| {
                 super::by_part(parts.iter().map(|(name, bytes)| (*name, each(*bytes))), 2)
             };
-            let own = (row.contestant != Kind::Direct).then(|| each(row.growth.values().sum()));
             table.push(vec![
                 row.contestant.to_string(),
-                optional(own, |kib| format!("{kib:.2}")),
+                optional(self.each(row), |kib| format!("{kib:.2}")),
                 by_part(&row.growth),
                 if number == 0 { by_part(&row.backend) } else { "-".to_owned() },
             ]);

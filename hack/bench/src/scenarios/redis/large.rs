@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{APPLICATION, Findings, Row, growth_by_part, mebibytes, of, others, own, ratio};
+use super::{
+    APPLICATION, Findings, Row, growth_by_part, mebibytes, megabytes, most_growth, of, others, own, panel, ratio,
+};
 use crate::{
     args::{self, Part},
     contestants::Kind,
@@ -33,6 +35,7 @@ struct Round {
 
 pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings) -> Result<()> {
     let value = value(args.large);
+    let mut comparisons = Vec::new();
     for place in [Place::Principals, Place::Agents] {
         site.store(place, APPLICATION, &value).await?;
         site.forget_peak()?;
@@ -55,7 +58,15 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
             row.memory = Memory::of(way.at_rest)?;
         }
         findings.add(&comparison.table(), &comparison)?;
+        comparisons.push(comparison);
     }
+    let tables = comparisons.iter().map(|one| (format!("of {} Redis", one.whose()), one.rows.as_slice()));
+    let tables = tables.collect::<Vec<_>>();
+    let panels = [
+        panel("Speed", "MB/s", &tables, |row| Some(row.median(|round| round.megabytes_per_second))),
+        panel("Memory: growth of the process that grew most", "MiB", &tables, |row| most_growth(&row.memory)),
+    ];
+    findings.plot.section(format!("large: GET of {}", megabytes(args.large)), panels);
     Ok(())
 }
 
@@ -75,14 +86,18 @@ async fn turn(site: &Site, way: &Way<'_>, get: &Exchange) -> Result<Round> {
 // === impl Comparison ===
 
 impl Comparison {
+    fn whose(&self) -> &'static str {
+        if self.agents { "the agent's" } else { "the principal's" }
+    }
+
     fn table(&self) -> Table {
-        let whose = if self.agents { "the agent's" } else { "the principal's" };
+        let whose = self.whose();
         let values = self.rows.first().map_or(0, |row| row.rounds.len());
         let others = others(&self.rows, |round| &round.cpu_us);
         let title = format!(
-            "large: GET of {:.1} MB of {whose} Redis, a new connection each time\n\
+            "large: GET of {} of {whose} Redis, a new connection each time\n\
              medians of {values} values; all else on the machine kept {others:.2} cores busy",
-            self.value_bytes as f64 / 1e6,
+            megabytes(self.value_bytes),
         );
         let mut table = Table::new(title, &HEADING);
         let direct = of(&self.rows, Kind::Direct);

@@ -15,13 +15,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Row, by_part, growth_by_part, mebibytes, of, others, ratio};
+use super::{Row, by_part, counted, growth_by_part, mebibytes, megabytes, most_growth, of, others, panel, ratio};
 use crate::{
     args::{self, Part},
     contestants::{Kind, Ours, Task, able},
     load::Protocol,
     meter::Cost,
     pki::Pki,
+    plot::Plot,
     redis::{RedisServer, Site, raise_limit},
     report::Report,
     stage::{Surroundings, Versions, named_once},
@@ -29,9 +30,10 @@ use crate::{
 };
 
 /// What the run has found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Findings {
     tables: Vec<Value>,
+    plot: Plot,
 }
 
 pub(crate) async fn run(args: &args::Redis) -> Result<()> {
@@ -51,7 +53,8 @@ pub(crate) async fn run(args: &args::Redis) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("bench-").tempdir().context("creating a directory")?;
     let pki = Pki::write(&dir.path().join("pki"))?;
 
-    let mut findings = Findings::default();
+    let plot = Plot::new("The Redis door", surroundings.line());
+    let mut findings = Findings { tables: Vec::new(), plot };
     for &part in &args.part {
         let possible = args.idle.min(connections(limit));
         let clients = args.subscribers.iter().chain(&args.clients).copied().max().unwrap_or_default();
@@ -70,7 +73,7 @@ pub(crate) async fn run(args: &args::Redis) -> Result<()> {
     }
     println!("{}", surroundings.line());
     let report = Report { scenario: "redis", surroundings: &surroundings, tables: &findings.tables };
-    println!("all figures: {}", report.write()?.display());
+    println!("{}", report.write(&findings.plot)?);
     Ok(())
 }
 

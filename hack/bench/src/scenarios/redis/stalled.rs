@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     super::beside::{self, Round, Speed},
-    APPLICATION, Findings, Row,
+    APPLICATION, Findings, Row, counted,
 };
 use crate::{
     args::{self, Part},
@@ -37,6 +37,7 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
     let ways = site.ways(Place::Agents);
     let gets = ways.iter().map(|way| [way.get(APPLICATION, &small), way.get(LARGE_APPLICATION, &large)]);
     let gets = gets.collect::<Vec<_>>();
+    let mut comparisons = Vec::new();
     for &clients in &args.clients {
         site.forget_peak()?;
         let mut comparison = Comparison {
@@ -61,7 +62,11 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
             row.memory = Memory::of(way.at_rest)?;
         }
         findings.add(&comparison.table(), &comparison)?;
+        comparisons.push(comparison);
     }
+    let tables = comparisons.iter().map(|one| (counted(one.clients, "client"), one.rows.as_slice()));
+    let title = format!("stalled: GETs of the agent's Redis beside {STALLED} clients that do not read");
+    findings.plot.section(title, beside::panels(&tables.collect::<Vec<_>>()));
     Ok(())
 }
 

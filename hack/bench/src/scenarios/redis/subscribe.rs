@@ -11,7 +11,7 @@ use tokio::{
     try_join,
 };
 
-use super::{Findings, Row, by_process, growth_by_part, mebibytes, of, others, own};
+use super::{Findings, Row, by_process, counted, growth_by_part, mebibytes, of, others, own, panel};
 use crate::{
     args::{self, Part},
     contestants::Kind,
@@ -52,6 +52,7 @@ struct Round {
 
 pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings) -> Result<()> {
     let ways = site.ways(Place::Agents);
+    let mut comparisons = Vec::new();
     for &subscribers in &args.subscribers {
         site.forget_peak()?;
         let mut comparison = Comparison {
@@ -84,7 +85,17 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
             row.memory = Memory::of(way.at_rest)?;
         }
         findings.add(&comparison.table(), &comparison)?;
+        comparisons.push(comparison);
     }
+    let tables = comparisons.iter().map(|one| (counted(one.subscribers, "subscriber"), one.rows.as_slice()));
+    let tables = tables.collect::<Vec<_>>();
+    let panels = [
+        panel("Until the last subscriber has a message", "ms", &tables, |row| Some(row.median(|round| round.last_ms))),
+        panel("Subscriptions at the agent's Redis", "of all subscribers", &tables, |row| {
+            Some(row.median(|round| round.subscriptions as f64))
+        }),
+    ];
+    findings.plot.section("subscribe: messages of the agent's Redis", panels);
     Ok(())
 }
 

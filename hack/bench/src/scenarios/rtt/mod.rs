@@ -17,6 +17,7 @@ use crate::{
     line::Line,
     load::{Encoding, Expected, Protocol, fetch, fetch_whole, next_data},
     objects::{ConfigMap, NAMESPACE, collection},
+    plot::{Lines, Panel, Plot},
     report::Report,
     stage::Stage,
     stats::median,
@@ -81,7 +82,9 @@ pub(crate) async fn run(args: &args::Rtt) -> Result<()> {
     }
     println!("{}", stage.surroundings.line());
     let report = Report { scenario: "rtt", surroundings: &stage.surroundings, tables: &comparisons };
-    println!("all figures: {}", report.write()?.display());
+    let mut plot = Plot::new("A long line between the two hops", stage.surroundings.line());
+    plot.section(args.common.protocol().to_string(), panels(&comparisons));
+    println!("{}", report.write(&plot)?);
     Ok(())
 }
 
@@ -150,6 +153,42 @@ impl Comparison {
         }
         table
     }
+}
+
+/// What the line's length does, at a glance.
+fn panels(comparisons: &[Comparison]) -> [Panel; 4] {
+    let of_rounds = |title: &str, figure: fn(&Round) -> f64| {
+        let figure = |row: &super::Row<Round>| row.median(figure);
+        lines(comparisons, title, "ms", |comparison| &comparison.rows, figure)
+    };
+    [
+        of_rounds("GET over a warm connection", |round| round.warm_ms),
+        of_rounds("First event of a watch", |round| round.watch_ms),
+        of_rounds("The slowest of 40 GETs at once", |round| round.at_once_ms),
+        lines(
+            comparisons,
+            "List",
+            "MB/s",
+            |comparison| &comparison.lists,
+            |row| row.median(list::Round::megabytes_per_second),
+        ),
+    ]
+}
+
+/// A contestant's line has a point for each length.
+fn lines<R>(
+    comparisons: &[Comparison],
+    title: &str,
+    unit: &'static str,
+    rows: impl Fn(&Comparison) -> &Vec<super::Row<R>>,
+    figure: impl Fn(&super::Row<R>) -> f64,
+) -> Panel {
+    let mut lines = Lines::new(title, "ms there and back", unit);
+    for kind in comparisons.first().into_iter().flat_map(&rows).map(|row| row.contestant) {
+        let point = |comparison: &Comparison| Some((comparison.round_trip_ms, figure(of(rows(comparison), kind)?)));
+        lines.of(kind, comparisons.iter().filter_map(point));
+    }
+    lines.into()
 }
 
 const HEADING: [&str; 7] = ["", "GET ms", "GET", "watch", "40 at once ms", "list MB/s", "of chain"];
