@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    frame::{FRAME_WIDTH, Figure, Frame, Scale, escaped},
+    frame::{Figure, Frame, Scale, escaped},
     legend::Colour,
 };
 use crate::contestants::Kind;
@@ -48,7 +48,7 @@ impl Bars {
         bars.map(|(kind, _)| (kind.to_string(), Colour::of(*kind))).collect()
     }
 
-    /// Powers of ten where else there would be a group of which no two bars can be compared.
+    /// Powers of ten where else bars could not be compared by eye: all of a group, or all but one of many.
     fn scale(&self) -> Scale {
         let all = || self.groups.iter().flat_map(|group| &group.bars).map(|(_, figure)| *figure);
         let most = all().fold(0.0, f64::max);
@@ -56,16 +56,16 @@ impl Bars {
         let lost = |group: &Group| {
             let mut figures = group.bars.iter().map(|(_, figure)| *figure).collect::<Vec<_>>();
             figures.sort_by(f64::total_cmp);
-            let second = figures.iter().rev().nth(1).or(figures.last()).copied().unwrap_or_default();
-            second > 0.0 && second < most * LEAST_SHARE
+            let highest = figures.iter().rev().nth(usize::from(figures.len() > 2)).copied().unwrap_or_default();
+            highest > 0.0 && highest < most * LEAST_SHARE
         };
-        if self.groups.iter().any(lost) { Scale::powers(least, most) } else { Scale::up_to(most) }
+        if self.groups.iter().any(lost) { Scale::powers(least, most) } else { Scale::up_to(most * HEADROOM) }
     }
 
     pub(super) fn draw(&self, f: &mut fmt::Formatter<'_>, frame: Frame) -> fmt::Result {
         let scale = self.scale();
         frame.up(f, &self.title, self.unit, scale)?;
-        let slot = FRAME_WIDTH / self.groups.len().max(1) as f64;
+        let slot = frame.width / self.groups.len().max(1) as f64;
         let most = self.groups.iter().map(|group| group.bars.len()).max().unwrap_or(1);
         let width = (slot * FILLED / most.max(1) as f64).min(WIDEST);
         for (number, group) in self.groups.iter().enumerate() {
@@ -103,6 +103,9 @@ fn above(f: &mut fmt::Formatter<'_>, x: f64, y: f64, width: f64, told: &str) -> 
 /// A bar that is less high cannot be compared with another by eye.
 const LEAST_SHARE: f64 = 1.0 / 15.0;
 
+/// So that a figure above the highest bar is no figure above the frame.
+const HEADROOM: f64 = 1.08;
+
 /// How much of a group's place its bars take.
 const FILLED: f64 = 0.86;
 const WIDEST: f64 = 56.0;
@@ -128,8 +131,8 @@ mod tests {
     #[test]
     fn a_bar_is_as_high_as_its_figure_and_has_it_above() {
         let svg = drawn(&[("1 client", &[(Kind::Chain, 2.0), (Kind::Ours, 1.0)])]);
-        assert!(svg.contains(r##"height="170.0" fill="#e69f00"><title>chain, 1 client: 2 ms</title>"##), "{svg}");
-        assert!(svg.contains(r##"height="85.0" fill="#0072b2"><title>ours, 1 client: 1 ms</title>"##), "{svg}");
+        assert!(svg.contains(r##"height="136.0" fill="#e69f00"><title>chain, 1 client: 2 ms</title>"##), "{svg}");
+        assert!(svg.contains(r##"height="68.0" fill="#0072b2"><title>ours, 1 client: 1 ms</title>"##), "{svg}");
         assert!(svg.contains(r#"text-anchor="middle">2</text>"#) && !svg.contains("logarithmic"), "{svg}");
     }
 
@@ -137,9 +140,17 @@ mod tests {
     fn one_that_is_far_above_all_others_does_not_hide_them() {
         let svg = drawn(&[("", &[(Kind::Direct, 0.7), (Kind::Chain, 1.0), (Kind::Ours, 201.0)])]);
         assert!(svg.contains("ms, logarithmic"), "{svg}");
-        // One that is far below does not.
+        // One that is far below does not, nor one of two.
+        let svg = drawn(&[("", &[(Kind::Chain, 0.01), (Kind::Ours, 1.0)])]);
+        assert!(!svg.contains("logarithmic"), "{svg}");
         let svg = drawn(&[("", &[(Kind::Direct, 0.01), (Kind::Chain, 1.0), (Kind::Ours, 1.1)])]);
         assert!(!svg.contains("logarithmic"), "{svg}");
+    }
+
+    #[test]
+    fn a_group_that_is_far_above_the_others_does_not_hide_them() {
+        let svg = drawn(&[("1", &[(Kind::Chain, 0.5), (Kind::Ours, 1.0)]), ("2", &[(Kind::Ours, 100.0)])]);
+        assert!(svg.contains("ms, logarithmic"), "{svg}");
     }
 
     #[test]

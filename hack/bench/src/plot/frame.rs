@@ -15,7 +15,8 @@ pub(super) enum Scale {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) left: f64,
-    pub(super) top: f64,
+    pub(super) width: f64,
+    top: f64,
 }
 
 // === impl Scale ===
@@ -66,26 +67,26 @@ impl Scale {
 // === impl Frame ===
 
 impl Frame {
-    /// That of a panel whose corner is there.
-    pub(super) fn at(left: f64, top: f64) -> Self {
-        Self { left: left + LEFT, top: top + TOP }
+    /// That of a panel whose corner is there, and which is so wide.
+    pub(super) fn of_panel(left: f64, top: f64, width: f64) -> Self {
+        Self { left: left + LEFT, width: width - LEFT - RIGHT, top: top + TOP }
     }
 
     pub(super) fn x(self, share: f64) -> f64 {
-        self.left + share * FRAME_WIDTH
+        self.left + share * self.width
     }
 
     pub(super) fn y(self, share: f64) -> f64 {
-        self.bottom() - share * FRAME_HEIGHT
+        self.bottom() - share * HEIGHT
     }
 
     pub(super) fn bottom(self) -> f64 {
-        self.top + FRAME_HEIGHT
+        self.top + HEIGHT
     }
 
     /// The title, and the side that goes up with its grid.
     pub(super) fn up(self, f: &mut fmt::Formatter<'_>, title: &str, unit: &str, scale: Scale) -> fmt::Result {
-        let Self { left, top } = self;
+        let Self { left, width, top } = self;
         let powers = if matches!(scale, Scale::Powers { .. }) { ", logarithmic" } else { "" };
         let (title, unit) = (escaped(title), escaped(unit));
         writeln!(f, r#"<text x="{left}" y="{:.1}" font-size="13">{title}</text>"#, top - 26.0)?;
@@ -94,7 +95,7 @@ impl Frame {
             let (y, told) = (self.y(scale.share(mark)), Figure(mark));
             writeln!(
                 f,
-                r##"<path d="M{left} {y:.1}h{FRAME_WIDTH}" stroke="#ddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{told}</text>"##,
+                r##"<path d="M{left} {y:.1}h{width}" stroke="#ddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{told}</text>"##,
                 left - 6.0,
                 y + 4.0,
             )?;
@@ -141,14 +142,13 @@ pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-pub(super) const FRAME_WIDTH: f64 = 410.0;
-pub(super) const FRAME_HEIGHT: f64 = 170.0;
+const HEIGHT: f64 = 170.0;
 const LEFT: f64 = 46.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 44.0;
 
 /// A panel is its frame and what stands around it.
-pub(super) const PANEL_WIDTH: f64 = LEFT + FRAME_WIDTH + 24.0;
-pub(super) const PANEL_HEIGHT: f64 = TOP + FRAME_HEIGHT + 48.0;
+pub(super) const PANEL_HEIGHT: f64 = TOP + HEIGHT + 48.0;
 
 const MOST_STEPS: f64 = 5.0;
 

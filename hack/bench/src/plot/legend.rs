@@ -25,9 +25,9 @@ impl Colour {
         Self(Kind::value_variants().iter().position(|other| *other == kind).unwrap_or_default())
     }
 
-    /// Of what is no contestant; the first colour is that of the yardstick alone.
+    /// Of what is no contestant: those first that contestants seldom have.
     pub(super) fn numbered(number: usize) -> Self {
-        Self(number + 1)
+        Self(number + COMMON)
     }
 }
 
@@ -83,7 +83,10 @@ impl Legend {
 }
 
 /// To be told apart by those, too, who see few colours (Okabe and Ito); the first, for the yardstick, is none.
-const PALETTE: [&str; 7] = ["#999999", "#e69f00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7"];
+const PALETTE: [&str; 8] = ["#999999", "#e69f00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#000000"];
+
+/// Contestants that are always there.
+const COMMON: usize = 4;
 
 const SQUARE: f64 = 12.0;
 const LINE: f64 = 20.0;

@@ -101,7 +101,7 @@ mod tests {
         lines.named("1000 < 10000", [(0.0, 0.0), (2.0, 1000.0)]);
         let svg = drawn(lines);
         // From the frame's one corner to the other.
-        assert!(svg.contains(r#"d="M62.0 304.0L472.0 134.0""#), "{svg}");
+        assert!(svg.contains(r#"d="M62.0 304.0L312.0 134.0""#), "{svg}");
         assert!(svg.contains("1000 &lt; 10000") && svg.contains(">s<") && svg.contains(">agents<"), "{svg}");
     }
 

@@ -13,7 +13,7 @@ pub(crate) use bars::Bars;
 pub(crate) use lines::Lines;
 
 use self::{
-    frame::{Frame, PANEL_HEIGHT, PANEL_WIDTH, escaped},
+    frame::{Frame, PANEL_HEIGHT, escaped},
     legend::{Colour, Legend},
 };
 
@@ -90,18 +90,24 @@ impl fmt::Display for Plot {
 
 impl Section {
     fn height(&self) -> f64 {
-        SECTION_HEAD + self.panels.len().div_ceil(PER_LINE) as f64 * PANEL_HEIGHT
+        SECTION_HEAD + self.panels.len().div_ceil(self.per_line()) as f64 * PANEL_HEIGHT
+    }
+
+    /// Panels side by side: no more than can be read where a page is narrower than a screen.
+    fn per_line(&self) -> usize {
+        if self.panels.len().is_multiple_of(2) { 2 } else { 3 }
     }
 
     fn draw(&self, f: &mut fmt::Formatter<'_>, top: f64) -> fmt::Result {
         let title = escaped(&self.title);
         writeln!(f, r#"<text x="{MARGIN}" y="{:.0}" font-size="14" font-weight="bold">{title}</text>"#, top + 20.0)?;
         let mut top = top + SECTION_HEAD;
-        for line in self.panels.chunks(PER_LINE) {
+        let width = (WIDTH - 2.0 * MARGIN) / self.per_line() as f64;
+        for line in self.panels.chunks(self.per_line()) {
             let mut left = MARGIN;
             for panel in line {
-                panel.draw(f, Frame::at(left, top))?;
-                left += PANEL_WIDTH;
+                panel.draw(f, Frame::of_panel(left, top, width))?;
+                left += width;
             }
             top += PANEL_HEIGHT;
         }
@@ -146,10 +152,8 @@ impl From<Lines> for Panel {
     }
 }
 
-/// Panels side by side: where a page is narrower than a screen, their figures can still be read.
-const PER_LINE: usize = 2;
+const WIDTH: f64 = 992.0;
 const MARGIN: f64 = 16.0;
-const WIDTH: f64 = 2.0 * MARGIN + PER_LINE as f64 * PANEL_WIDTH;
 
 /// What the title takes.
 const HEAD: f64 = 40.0;

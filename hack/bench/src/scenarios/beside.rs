@@ -88,7 +88,7 @@ pub(super) fn panels(tables: &[Named<'_, Round>]) -> [Panel; 3] {
         panel("The same by that of who is alone", "times", tables, |row| {
             Some(row.median(|round| round.beside.p99_ms / round.alone.p99_ms))
         }),
-        panel("Memory: growth of the process that grew most", "MiB", tables, |row| most_growth(&row.memory)),
+        panel("Memory: most growth of a process", "MiB", tables, |row| most_growth(&row.memory)),
     ]
 }
 

@@ -153,10 +153,10 @@ pub(super) fn panels(tables: &[Named<'_, Round>], per_event: &'static str) -> [P
     [
         panel("Delay, p50", "ms", tables, |row| Some(row.median(|round| round.p50_ms))),
         panel("Delay, p99", "ms", tables, |row| Some(row.median(|round| round.p99_ms))),
-        panel("CPU of all between client and API server", per_event, tables, |row| {
+        panel("CPU of the contestant", per_event, tables, |row| {
             (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant))
         }),
-        panel("Memory: growth of all processes", "MiB", tables, |row| mebibytes(&row.memory, Memory::growth)),
+        panel("Memory: growth of the contestant", "MiB", tables, |row| mebibytes(&row.memory, Memory::growth)),
         panel("GETs beside, p99", "ms", tables, |row| {
             let beside = row.rounds.iter().any(|round| round.gets.is_some());
             beside.then(|| row.median(|round| round.gets.as_ref().map_or(0.0, |gets| gets.p99_ms)))

@@ -164,7 +164,7 @@ pub(super) fn panels<W>(comparisons: &[Comparison<W>]) -> [Panel; 5] {
     [
         panel("From request to answer, p50", "ms", &tables, |row| Some(row.median(|round| round.p50_ms))),
         panel("From request to answer, p99", "ms", &tables, |row| Some(row.median(|round| round.p99_ms))),
-        panel("CPU of all between client and API server", "µs per request", &tables, |row| {
+        panel("CPU of the contestant", "µs per request", &tables, |row| {
             (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant))
         }),
         panel("All clients together", "requests per second", &tables, |row| Some(row.median(|round| round.per_second))),

@@ -126,10 +126,10 @@ pub(super) fn panels(tables: &[Named<'_, Round>]) -> [Panel; 3] {
     }
     [
         speed.into(),
-        panel("CPU of all between client and API server", "ms", tables, |row| {
+        panel("CPU of the contestant", "ms", tables, |row| {
             (row.contestant != Kind::Direct).then(|| row.median(|round| round.cpu_us.contestant) / 1e3)
         }),
-        panel("Memory: growth of the process that grew most", "MiB", tables, |row| most_growth(&row.memory)),
+        panel("Memory: most growth of a process", "MiB", tables, |row| most_growth(&row.memory)),
     ]
 }
 

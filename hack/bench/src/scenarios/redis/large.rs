@@ -64,7 +64,7 @@ pub(super) async fn run(site: &Site, args: &args::Redis, findings: &mut Findings
     let tables = tables.collect::<Vec<_>>();
     let panels = [
         panel("Speed", "MB/s", &tables, |row| Some(row.median(|round| round.megabytes_per_second))),
-        panel("Memory: growth of the process that grew most", "MiB", &tables, |row| most_growth(&row.memory)),
+        panel("Memory: most growth of a process", "MiB", &tables, |row| most_growth(&row.memory)),
     ];
     findings.plot.section(format!("large: GET of {}", megabytes(args.large)), panels);
     Ok(())
