@@ -31,9 +31,10 @@ impl Bars {
         Self { title: title.into(), unit, groups: Vec::new() }
     }
 
-    /// Adds a group; who has no figure is not in it, and a group of nobody is none.
+    /// Adds a group; who has no figure is not in it, and a group of nobody is none. What never came took for ever: it is
+    /// above all else, and pale.
     pub(crate) fn group(&mut self, name: impl Into<String>, bars: impl IntoIterator<Item = (Kind, f64)>) {
-        let bars = bars.into_iter().filter(|(_, figure)| figure.is_finite()).collect::<Vec<_>>();
+        let bars = bars.into_iter().filter(|(_, figure)| !figure.is_nan()).collect::<Vec<_>>();
         if !bars.is_empty() {
             self.groups.push(Group { name: name.into(), bars });
         }
@@ -50,11 +51,15 @@ impl Bars {
 
     /// Powers of ten where else bars could not be compared by eye: all of a group, or all but one of many.
     fn scale(&self) -> Scale {
-        let all = || self.groups.iter().flat_map(|group| &group.bars).map(|(_, figure)| *figure);
+        let figures = |group: &Group| {
+            let figures = group.bars.iter().map(|(_, figure)| *figure);
+            figures.filter(|figure| figure.is_finite()).collect::<Vec<_>>()
+        };
+        let all = || self.groups.iter().flat_map(figures);
         let most = all().fold(0.0, f64::max);
         let least = all().filter(|figure| *figure > 0.0).fold(f64::INFINITY, f64::min);
         let lost = |group: &Group| {
-            let mut figures = group.bars.iter().map(|(_, figure)| *figure).collect::<Vec<_>>();
+            let mut figures = figures(group);
             figures.sort_by(f64::total_cmp);
             let highest = figures.iter().rev().nth(usize::from(figures.len() > 2)).copied().unwrap_or_default();
             highest > 0.0 && highest < most * LEAST_SHARE
@@ -73,10 +78,11 @@ impl Bars {
             let mut left = middle - width * group.bars.len() as f64 / 2.0;
             for (kind, figure) in &group.bars {
                 let (top, colour) = (frame.y(scale.share(*figure)), Colour::of(*kind));
+                let pale = if figure.is_finite() { "" } else { r#" fill-opacity="0.3""# };
                 let (name, told) = (escaped(&format!("{kind}, {}", group.name)), Figure(*figure));
                 writeln!(
                     f,
-                    r#"<rect x="{left:.1}" y="{top:.1}" width="{:.1}" height="{:.1}" fill="{colour}"><title>{name}: {told} {}</title></rect>"#,
+                    r#"<rect x="{left:.1}" y="{top:.1}" width="{:.1}" height="{:.1}" fill="{colour}"{pale}><title>{name}: {told} {}</title></rect>"#,
                     width - 1.0,
                     frame.bottom() - top,
                     escaped(self.unit),
@@ -158,6 +164,13 @@ mod tests {
         let svg = drawn(&[("", &[(Kind::Direct, -0.5), (Kind::Chain, f64::NAN), (Kind::Ours, 1.0)])]);
         assert!(svg.contains(r##"height="0.0" fill="#999999"><title>direct, : -0.5 ms</title>"##), "{svg}");
         assert!(!svg.contains("chain") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn what_never_came_is_above_all_that_did() {
+        let svg = drawn(&[("", &[(Kind::Chain, 1.0), (Kind::Ours, f64::INFINITY)])]);
+        let bar = r##"height="170.0" fill="#0072b2" fill-opacity="0.3"><title>ours, : never ms</title>"##;
+        assert!(svg.contains(bar) && svg.contains(">never</text>"), "{svg}");
     }
 
     #[test]

@@ -124,6 +124,9 @@ pub(super) struct Figure(pub(super) f64);
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == f64::INFINITY {
+            return f.write_str("never");
+        }
         let (figure, thousands) = if self.0.abs() >= 10_000.0 { (self.0 / 1000.0, "k") } else { (self.0, "") };
         let digits = match figure.abs() {
             size if size >= 99.95 => 0,
