@@ -25,8 +25,10 @@ if [ -z "${BENCH:-}" ]; then
 fi
 mkdir -p "$folder"
 
-# What says nothing to a reader: the runtime between a thread's start and a task, and the languages' own glue.
-plumbing='^(_start|__libc_start|__libc_start_main.*|main|start_thread|__?clone3?|\[unknown\]|(<?(std|core|alloc|tokio|tracing)::|argocd_agent::main|__rust|__entry|entry_SYSCALL).*|x64_sys_call|do_syscall_64|__x64_sys_.*)$'
+# What says nothing to a reader: the runtime between a thread's start and a task, and the language's own glue.
+plumbing='^(_?start|__libc_start.*|main|start_thread|__?clone3?|syscall|\[.*\]|(std|core|alloc|tokio|tracing|argocd_agent)::.*|__rust.*|call_once.*|FnOnce.*|common::drain::Abortable::poll|.*::poll_catch|mio::.*|.*::SyncWriteAdapter::.*|.*::SyncReadAdapter::.*)$'
+# Of the kernel, what a program can be asked about: who sends also pays for the other end's receipt, over loopback.
+kernel='^(tcp_sendmsg|tcp_recvmsg|net_rx_action|sock_def_readable|ep_poll|ep_send_events|schedule|futex_wait|futex_wake|ksys_read|ksys_write)_\[k\]$'
 
 # flame NAME WHAT SCENARIO…: the load is one contestant, ours, and what is recorded begins when it is ready.
 flame() {
@@ -47,34 +49,81 @@ flame() {
   wait
   local process
   for process in principal agent; do
-    perf script -i "$scratch/$process" 2>/dev/null | inferno-collapse-perf 2>/dev/null |
+    perf script -i "$scratch/$process" 2>/dev/null | inferno-collapse-perf --kernel 2>/dev/null |
       readable >"$scratch/stacks"
-    inferno-flamegraph --title "$process: $what" --countname samples --width 1000 --minwidth "${MINWIDTH:-0.4}" \
+    inferno-flamegraph --title "$process: $what" --countname ms --width 1000 --minwidth "${MINWIDTH:-0.4}" \
       --hash --fonttype sans-serif <"$scratch/stacks" >"$folder/flame-$name-$process.svg"
-    echo "$folder/flame-$name-$process.svg: $(awk '{sum += $NF} END {print sum}' "$scratch/stacks") samples"
+    echo "$folder/flame-$name-$process.svg: $(shares <"$scratch/stacks")"
   done
 }
 
-# Stacks without plumbing, and names without the hashes, parameters and paths of generic ones.
+# Milliseconds by stacks without plumbing, and names without the hashes, parameters and paths of generic ones.
 readable() {
-  perl -ne '
-    BEGIN { $plumbing = qr/'"$plumbing"'/ }
-    my ($stack, $count) = /^(.*) (\d+)$/ or next;
-    my @frames;
-    for my $frame (split /;/, $stack) {
-      $frame =~ s/::h[0-9a-f]{16}$//;
-      1 while $frame =~ s/::<[^<>]*>|<([^<>]*?) as [^<>]*>|<([^<>]+)>(?=::)/defined $1 ? $1 : defined $2 ? $2 : ""/e;
-      $frame =~ s/(::\{closure#\d+\}|::\{\{closure\}\})+$//;
-      next if $frame =~ $plumbing;
-      push @frames, $frame unless @frames && $frames[-1] eq $frame;
+  PLUMBING=$plumbing KERNEL=$kernel perl -ne '
+    my ($stack, $nanoseconds) = /^(.*) (\d+)$/ or next;
+    my ($process, @frames) = split /;/, $stack;
+    my @readable;
+    for my $frame (@frames) {
+      if ($frame =~ /_\[k\]$/) {
+        next unless $frame =~ /$ENV{KERNEL}/;
+        $frame =~ s/_\[k\]$/ (kernel)/;
+      } else {
+        $frame =~ s/::h[0-9a-f]{16}$//;
+        1 while $frame =~ s/(?<=\w)<[^<>]*>|::<[^<>]*>(?=::|$)//;
+        1 while $frame =~ s/<(?:impl .*? for )?&?(?:mut )?([^<>]*?)(?: as [^<>]*)?>/$1/;
+        $frame =~ s/(::\{closure#\d+\}|::\{\{closure\}\})+//g;
+        next if $frame =~ /$ENV{PLUMBING}/;
+        # Whose it is, and what: a crate, which side of a connection, a type, a function.
+        my @path = split /::/, $frame;
+        $frame = join("::", $path[0], (grep { /^(server|client)$/ } @path[1 .. $#path - 2]), @path[-2, -1]) if @path > 3;
+        $frame =~ s/^aws_lc_\d+_\d+_\d+_|@.*|__GI_+//g;
+      }
+      # What is written in assembly, and libc, do not say who called them.
+      unless (@readable) {
+        push @readable, "aws-lc" if $frame =~ /^(aes|gcm|sha|EVP|CRYPTO|OPENSSL|x25519|ecp|bn_)/;
+        push @readable, "memory" if $frame =~ /^(_?_?(malloc|calloc|realloc|free|cfree|memmove|memcpy|memset|memcmp)|_int_|unlink_chunk|tcache)/;
+      }
+      push @readable, $frame unless @readable && $readable[-1] eq $frame;
     }
-    print join(";", @frames), " $count\n" if @frames;
+    $times{join(";", @readable) || "tokio and std"} += $nanoseconds / 1e6;
+    END { printf("%s %.0f\n", $_, $times{$_}) for sort keys %times }
+  '
+}
+
+# What all the time went to, by the innermost function that says so.
+shares() {
+  perl -ne '
+    BEGIN {
+      @purposes = (
+        ["the kernel", qr/ \(kernel\)$|^(writev|write|read|recv|__libc_\w+|epoll_\w+)$/],
+        ["TLS", qr/^(aws-lc$|rustls|tokio_rustls|aes|gcm|sha|ecp|x25519|EVP|CRYPTO|skip_iv|iv_len)/],
+        ["copies and memory", qr/^memory$|mem(move|cpy|set)|malloc|free|brk|mmap|munmap/],
+        ["log", qr/^(tracing|tracing_subscriber|common::Lines)/],
+        ["HTTP/2 and gRPC", qr/^(h2|tonic|prost)::/],
+        ["HTTP/1.1", qr/^(hyper|hyper_util|http|http_body_util|httparse)::/],
+        ["ours", qr/^(principal|agent|common)::/],
+      );
+    }
+    my ($stack, $time) = /^(.*) (\d+)$/ or next;
+    my $purpose = "runtime and std";
+    FRAME: for my $frame (reverse split /;/, $stack) {
+      for (@purposes) {
+        if ($frame =~ $_->[1]) { $purpose = $_->[0]; last FRAME }
+      }
+    }
+    $times{$purpose} += $time;
+    $all += $time;
+    END {
+      printf("%d ms of CPU", $all);
+      printf(", %s %.0f %%", $_, 100 * $times{$_} / $all) for sort { $times{$b} <=> $times{$a} } keys %times;
+      print "\n";
+    }
   '
 }
 
 contestant=ours
-flame get "GETs of 1 KiB, one client" get --clients 1 --rounds 1 --seconds 15
-flame get-1mib "GETs of 1 MiB, one client" get --clients 1 --size 1MiB --rounds 1 --seconds 15
+flame get "GETs of 1 KiB, one client" get --clients 1 --rounds 1 --seconds 30
+flame get-1mib "GETs of 1 MiB, one client" get --clients 1 --size 1MiB --rounds 1 --seconds 30
 flame list-json "lists of 82 MB in JSON, through the filter" list --encoding json --rounds 30
 flame list-protobuf "lists of 81 MB in protobuf, through the filter" list --encoding protobuf --rounds 30
 contestant=ours-no-filter

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &args::Get) -> Result<()> {
     let mut plot = Plot::new(format!("GET of a ConfigMap, {protocol}"), stage.surroundings.line());
     for comparisons in comparisons.chunk_by(|one, next| one.work.value_bytes == next.work.value_bytes) {
         let bytes = comparisons.first().map_or(0, |comparison| comparison.work.body_bytes);
-        plot.section(format!("{bytes} bytes"), speed::panels(comparisons));
+        plot.section(format!("Answers of {bytes} bytes"), speed::panels(comparisons));
     }
     println!("{}", report.write(&plot)?);
     Ok(())
