@@ -1,12 +1,18 @@
 //! Ports for programs that can only be told a number.
 
-use std::{net::TcpListener, ops::RangeInclusive};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
+};
 
 use anyhow::{Context, Result};
 
 /// Ports that are free now, all different. The programs are started at once, before others could take them.
+///
+/// Free on every address: health is served on all, and a connection from any of them would be in its way, of which a
+/// benchmark of many agents beside this one has thousands.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let bind = || TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port");
+    let bind = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("looking for a free port");
     let listeners = (0..N).map(|_| bind()).collect::<Result<Vec<_>>>()?;
     let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
@@ -19,7 +25,7 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
 pub(super) fn low_ports<const N: usize>() -> Result<[u16; N]> {
     // Where one looks first differs between runs, so that two at once seldom get into each other's way.
     let from = LOW_PORTS.start() + u16::try_from(std::process::id() % 8192).unwrap_or_default();
-    let free = (from..=*LOW_PORTS.end()).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    let free = (from..=*LOW_PORTS.end()).filter_map(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).ok());
     let listeners = free.take(N).collect::<Vec<_>>();
     let mut ports = [0; N];
     for (place, port) in ports.iter_mut().enumerate() {
