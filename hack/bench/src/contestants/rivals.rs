@@ -116,8 +116,8 @@ pub(super) async fn said(rival: &Rival, program: &Path, args: &[&str]) -> Result
     let output = output.with_context(|| format!("--rival {rival}: {} cannot be run", program.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.trim().lines().last().unwrap_or_default().to_owned();
-        bail!("--rival {rival}: {} {}: {}, {last}", program.display(), args.join(" "), output.status);
+        let last = said.trim().lines().last().map(|line| format!(", {line}")).unwrap_or_default();
+        bail!("--rival {rival}: {} {}: {}{last}", program.display(), args.join(" "), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -182,6 +182,8 @@ mod tests {
             said(&rival, Path::new("/bin/sh"), &["-c", "echo one >&2; echo two >&2; exit 3"]).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("--rival argocd-agent=/bin/sh") && error.ends_with("exit status: 3, two"), "{error}");
+        let error = said(&rival, Path::new("/bin/sh"), &["-c", "exit 3"]).await.unwrap_err().to_string();
+        assert!(error.ends_with("exit status: 3"), "{error}");
         assert_eq!(said(&rival, Path::new("/bin/sh"), &["-c", "echo 1.2"]).await.unwrap(), "1.2");
     }
 
