@@ -159,6 +159,7 @@ impl Agent {
             creds: config.creds,
             cluster_labels: config.cluster_labels,
             ping_interval: config.ping_interval,
+            stream_window: config.stream_window,
         };
         let (link, connected) = Link::new(connector, options, dispatch, LinkMetrics::register(metrics.part("link")));
 

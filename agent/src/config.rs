@@ -67,7 +67,7 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// The port of the health endpoints, 0 for any free one; `None` when there are none.
     pub healthz_port: Option<u16>,
-    /// The HTTP/2 window of one pipe, in bytes.
+    /// What the other end may send of a pipe before it is granted more, in bytes.
     pub stream_window: u32,
     /// The time that running requests have once draining begins.
     pub drain_grace: Duration,

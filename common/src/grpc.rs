@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     proxy::{Proxies, ProxyError},
-    tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS},
+    tunnel::limits::{CONNECTION_WINDOW, FRAME, HANDSHAKE, PENDING_RESETS, http2_window},
 };
 
 /// An HTTP/2 connection to the principal. Cheap to clone.
@@ -105,8 +105,8 @@ impl Address {
         &self.name
     }
 
-    /// Connects the way that `proxies` say, without TLS unless there is one; `stream_window` is the HTTP/2 window of each
-    /// stream. The driver must run for the connection to do anything.
+    /// Connects the way that `proxies` say, without TLS unless there is one; `stream_window` is what the principal may send
+    /// of a pipe before we grant more. The driver must run for the connection to do anything.
     ///
     /// # Errors
     /// When a step fails or takes too long.
@@ -168,7 +168,7 @@ impl tower_service::Service<http::Request<tonic::body::Body>> for Grpc {
     }
 }
 
-/// HTTP/2 over a connection that exists; `stream_window` is the window of each stream.
+/// HTTP/2 over a connection that exists; `stream_window` is what the principal may send of a pipe before we grant more.
 ///
 /// # Errors
 /// When the peer speaks something else.
@@ -178,7 +178,7 @@ where
 {
     let handshake = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .initial_stream_window_size(stream_window)
+        .initial_stream_window_size(http2_window(stream_window))
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(PENDING_RESETS)

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use agent::{
@@ -16,6 +17,7 @@ use agent::{
         metrics::LinkMetrics,
     },
 };
+use bytes::{Bytes, BytesMut};
 use common::{
     AgentName,
     auth::PeerIdentity,
@@ -35,7 +37,11 @@ use principal::{
     },
     config::ClientCertificates,
 };
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -74,6 +80,8 @@ struct Duplex {
     serve: TunnelServe,
     watch: drain::Watch,
     cut: Cut,
+    /// How long each way is.
+    distance: Duration,
 }
 
 // === impl Principal ===
@@ -101,24 +109,35 @@ impl Principal {
     }
 
     /// Serves `io` as a connection of the agent `name`.
-    pub fn accept(&self, io: tokio::io::DuplexStream, name: &str) {
+    pub fn accept(&self, io: DuplexStream, name: &str) {
         let (serve, watch, entrance) = (self.serve.clone(), self.watch.clone(), entrance(&parse(name)));
         self.watch.spawn(Span::none(), async move { serve.serve(io, entrance, watch).await });
     }
 
     /// Starts an agent called `name` whose pipes go to `executor`.
     pub async fn agent(&self, name: &str, executor: impl Executor) -> Agent {
+        self.agent_at(Duration::ZERO, name, executor).await
+    }
+
+    /// The same at the end of a line on which each way takes so long.
+    pub async fn agent_at(&self, distance: Duration, name: &str, executor: impl Executor) -> Agent {
         let (signal, watch) = drain::channel();
         let dispatch = Dispatch::new(vec![(Target::Kube, Arc::new(executor) as _)], 8192);
         let cut = Cut::default();
-        let duplex =
-            Duplex { agent: parse(name), serve: self.serve.clone(), watch: self.watch.clone(), cut: cut.clone() };
+        let duplex = Duplex {
+            agent: parse(name),
+            serve: self.serve.clone(),
+            watch: self.watch.clone(),
+            cut: cut.clone(),
+            distance,
+        };
         let options = LinkOptions {
             mode: "managed".into(),
             namespace: "argocd".into(),
             creds: Creds::Certificate,
             cluster_labels: std::collections::BTreeMap::new(),
             ping_interval: limits::PING_INTERVAL,
+            stream_window: limits::STREAM_WINDOW,
         };
         let (link, mut connected) = Link::new(duplex, options, dispatch, LinkMetrics::default());
         watch.spawn(Span::none(), link.run(watch.clone()));
@@ -137,7 +156,7 @@ impl Principal {
     }
 
     /// Drains; whether everything finished in time.
-    pub async fn drain(&mut self, grace: std::time::Duration) -> bool {
+    pub async fn drain(&mut self, grace: Duration) -> bool {
         self.signal.take().expect("drained once").drain(grace).await
     }
 
@@ -193,7 +212,12 @@ impl<F> fmt::Debug for Scripted<F> {
 
 impl Connect for Duplex {
     fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
-        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (near, mut far) = tokio::io::duplex(BUFFER);
+        if !self.distance.is_zero() {
+            let (begin, end) = tokio::io::duplex(BUFFER);
+            self.watch.spawn(Span::none(), carry(far, begin, self.distance));
+            far = end;
+        }
         let token = CancellationToken::new();
         *self.cut.0.lock().expect("not poisoned") = token.clone();
         self.cut.1.fetch_add(1, Ordering::SeqCst);
@@ -211,6 +235,43 @@ impl fmt::Debug for Duplex {
     }
 }
 
+/// Whatever enters a line leaves it that much later, however much is on it.
+async fn carry(near: DuplexStream, far: DuplexStream, distance: Duration) {
+    let ((near_read, near_write), (far_read, far_write)) = (split(near), split(far));
+    // How it ends shows at its ends.
+    let _ended = tokio::try_join!(one_way(near_read, far_write, distance), one_way(far_read, near_write, distance));
+}
+
+async fn one_way(
+    mut from: ReadHalf<DuplexStream>,
+    mut to: WriteHalf<DuplexStream>,
+    distance: Duration,
+) -> std::io::Result<()> {
+    let (sender, mut under_way) = mpsc::channel::<(Instant, Bytes)>(UNDER_WAY);
+    let enter = async move {
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(BUFFER);
+            let count = from.read_buf(&mut buffer).await?;
+            let piece = (Instant::now() + distance, buffer.split().freeze());
+            if sender.send(piece).await.is_err() || count == 0 {
+                return Ok(());
+            }
+        }
+    };
+    let leave = async move {
+        while let Some((due, mut piece)) = under_way.recv().await {
+            sleep_until(due).await;
+            if piece.is_empty() {
+                return to.shutdown().await;
+            }
+            to.write_all_buf(&mut piece).await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(enter, leave).map(drop)
+}
+
 /// Of a connection on which a certificate was shown that names `agent`.
 fn entrance(agent: &AgentName) -> Entrance {
     Entrance::new(Shown::Certificate(Arc::new(PeerIdentity {
@@ -225,3 +286,8 @@ fn entrance(agent: &AgentName) -> Entrance {
 fn parse(name: &str) -> AgentName {
     AgentName::parse(name).expect("a name for tests")
 }
+
+const BUFFER: usize = 64 * 1024;
+
+/// Pieces, so many that a line never fills.
+const UNDER_WAY: usize = 1 << 14;

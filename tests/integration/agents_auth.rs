@@ -281,6 +281,7 @@ async fn hello(client: &Client, values: &[&str]) -> Result<tonic::Streaming<prot
         targets: Vec::new(),
         cluster_labels: Default::default(),
         instance: None,
+        window: None,
     });
     let events = stream::iter([proto::AgentEvent::from(hello)]).chain(stream::pending());
     let mut request = Request::new(events);

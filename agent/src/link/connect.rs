@@ -40,8 +40,8 @@ struct Tls {
 // === impl Connector ===
 
 impl Connector {
-    /// A connector to `host:port`, the way that `proxies` say, without TLS unless there is one; `stream_window` is the
-    /// HTTP/2 window of each pipe.
+    /// A connector to `host:port`, the way that `proxies` say, without TLS unless there is one; `stream_window` is what the
+    /// principal may send of a pipe before we grant more.
     ///
     /// # Errors
     /// When `host` can be no name of a certificate.

@@ -1,13 +1,16 @@
 //! Hello and Welcome, as the agent says and hears them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, task::Poll};
 
 use common::{
     build_info, proto,
     proto::tunnel_client::TunnelClient,
     tunnel::{
         Target,
+        budget::Budget,
         event::{AgentEvent, Hello, InvalidEvent, PrincipalEvent, Welcome},
+        flow::{Flow, Windows},
+        grants::Grants,
         limits::{HANDSHAKE, MESSAGE, QUEUED_OPENS, VERSIONS},
     },
 };
@@ -29,6 +32,8 @@ pub(super) struct Introduction {
     pub(super) cluster_labels: BTreeMap<String, String>,
     /// Of this run of the process.
     pub(super) instance: String,
+    /// What it takes of a pipe before it grants more.
+    pub(super) window: u32,
 }
 
 /// An attached session's ends.
@@ -38,6 +43,7 @@ pub(super) struct Attached {
     pub(super) welcome: Welcome,
     pub(super) say: mpsc::Sender<AgentEvent>,
     pub(super) events: Streaming<proto::PrincipalEvent>,
+    pub(super) flow: Arc<Flow>,
 }
 
 /// Why no session came about.
@@ -57,11 +63,13 @@ pub(super) enum AttachError {
     Version(u32),
 }
 
-/// Attaches over a connection that exists, with `authorization` for proof if there is one.
+/// Attaches over a connection that exists, with `authorization` for proof if there is one. The session's pipes share
+/// `budget`.
 pub(super) async fn attach(
     grpc: Grpc,
     introduction: &Introduction,
     authorization: Option<MetadataValue<Ascii>>,
+    budget: Budget,
 ) -> Result<Attached, AttachError> {
     // tonic wants an origin; what counts is the connection that exists.
     let origin = http::Uri::from_static("http://principal");
@@ -77,13 +85,15 @@ pub(super) async fn attach(
         targets: introduction.targets.clone(),
         cluster_labels: introduction.cluster_labels.clone(),
         instance: Some(introduction.instance.clone()),
+        window: Some(introduction.window),
     });
     // The queue is empty, so this finds room at once.
     if say.try_send(hello).is_err() {
         return Err(AttachError::Ended);
     }
+    let grants = Arc::new(Grants::default());
     let shake = async {
-        let mut request = Request::new(wire(said));
+        let mut request = Request::new(wire(said, Arc::clone(&grants)));
         if let Some(authorization) = authorization {
             request.metadata_mut().insert("authorization", authorization);
         }
@@ -99,9 +109,19 @@ pub(super) async fn attach(
     if !VERSIONS.contains(&welcome.version) {
         return Err(AttachError::Version(welcome.version));
     }
-    Ok(Attached { client, welcome, say, events })
+    let windows = Windows { own: introduction.window, peers: welcome.window };
+    Ok(Attached { client, welcome, say, events, flow: Flow::new(windows, grants, budget) })
 }
 
-fn wire(mut said: mpsc::Receiver<AgentEvent>) -> impl futures_util::Stream<Item = proto::AgentEvent> + Send + 'static {
-    futures_util::stream::poll_fn(move |cx| said.poll_recv(cx).map(|event| event.map(Into::into)))
+/// Ends when nobody can say anything any more.
+fn wire(
+    mut said: mpsc::Receiver<AgentEvent>,
+    grants: Arc<Grants>,
+) -> impl futures_util::Stream<Item = proto::AgentEvent> + Send + 'static {
+    futures_util::stream::poll_fn(move |cx| {
+        if let Poll::Ready(event) = said.poll_recv(cx) {
+            return Poll::Ready(event.map(Into::into));
+        }
+        grants.poll_next(cx).map(|(pipe, bytes)| Some(AgentEvent::Grant(pipe, bytes).into()))
+    })
 }

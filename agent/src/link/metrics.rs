@@ -18,6 +18,8 @@ pub struct LinkMetrics {
     pub(super) pipes_open: Gauge,
     /// Pipes that were refused.
     pub(super) pipes_refused: Counter,
+    /// What pipes have of the budgets for windows.
+    pub(super) window_bytes: Gauge,
 }
 
 // === impl LinkMetrics ===
@@ -31,6 +33,8 @@ impl LinkMetrics {
         registry.register("sessions", "Sessions that were attached", new.sessions.clone());
         registry.register("pipes_open", "Pipes that are open", new.pipes_open.clone());
         registry.register("pipes_refused", "Pipes that the agent refused", new.pipes_refused.clone());
+        let help = "Bytes that pipes have in flight on long lines at most, beyond --tunnel-stream-window each";
+        registry.register("window_bytes", help, new.window_bytes.clone());
         new
     }
 }

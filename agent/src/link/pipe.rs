@@ -3,7 +3,7 @@
 use common::{
     drain,
     proto::tunnel_client::TunnelClient,
-    tunnel::{PIPE_HEADER, PipeError, SESSION_HEADER, SessionId, TunnelStream, event::Open},
+    tunnel::{PIPE_HEADER, PipeError, SESSION_HEADER, SessionId, TunnelStream, event::Open, flow::PipeFlow},
 };
 use tokio::sync::oneshot;
 use tonic::{Request, metadata::MetadataValue};
@@ -20,12 +20,13 @@ pub(super) async fn serve(
     mut client: TunnelClient<Grpc>,
     session: SessionId,
     open: Open,
+    flow: Option<PipeFlow>,
     admitted: Admitted,
     finish: drain::Watch,
 ) {
     let pipe = open.pipe;
     let (attached, when_attached) = oneshot::channel();
-    let (mut stream, outgoing) = TunnelStream::accept(open.early_data, when_attached);
+    let (mut stream, outgoing) = TunnelStream::accept(open.early_data, when_attached, flow);
     let remainder = stream.remainder();
     let call = async {
         let mut request = Request::new(outgoing);

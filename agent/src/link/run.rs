@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use common::{Report, drain, tunnel::event::GoAwayReason};
+use common::{
+    Report, drain,
+    tunnel::{budget::Budget, event::GoAwayReason},
+};
 use tokio::{
     sync::{oneshot, watch},
     time::Instant,
@@ -47,6 +50,8 @@ pub struct LinkOptions {
     pub cluster_labels: BTreeMap<String, String>,
     /// How often to ping, where the principal does not want it more often.
     pub ping_interval: Duration,
+    /// What the principal may send of a pipe before it is granted more.
+    pub stream_window: u32,
 }
 
 // === impl Link ===
@@ -61,9 +66,9 @@ impl Link {
         metrics: LinkMetrics,
     ) -> (Self, watch::Receiver<bool>) {
         let (connected, is_connected) = watch::channel(false);
-        let LinkOptions { mode, namespace, creds, cluster_labels, ping_interval } = options;
-        let instance = format!("{:016x}", rand::random::<u64>());
-        let introduction = Introduction { mode, namespace, targets: dispatch.targets(), cluster_labels, instance };
+        let LinkOptions { mode, namespace, creds, cluster_labels, ping_interval, stream_window: window } = options;
+        let (targets, instance) = (dispatch.targets(), format!("{:016x}", rand::random::<u64>()));
+        let introduction = Introduction { mode, namespace, targets, cluster_labels, instance, window };
         (
             Self { connector: Box::new(connector), introduction, creds, ping_interval, dispatch, metrics, connected },
             is_connected,
@@ -161,8 +166,9 @@ impl Link {
         self.metrics.attempts.inc();
         let authorization = self.creds.authorization().await.map_err(|error| Report(&error).to_string())?;
         let (grpc, mut driver) = self.connector.connect().await.map_err(|error| Report(&error).to_string())?;
+        let budget = Budget::telling(self.metrics.window_bytes.clone());
         let mut attached = tokio::select! {
-            attached = handshake::attach(grpc, &self.introduction, authorization) => {
+            attached = handshake::attach(grpc, &self.introduction, authorization, budget) => {
                 attached.map_err(|error| Report(&error).to_string())?
             }
             ended = &mut driver => return Err(match ended {

@@ -113,6 +113,7 @@ impl Session {
                         self.say(AgentEvent::Ping(nonce));
                     }
                 }
+                () = self.attached.flow.ping_wanted() => self.say(AgentEvent::Ping(liveness.ping(Instant::now()))),
                 () = drain.draining(), if !draining => {
                     draining = true;
                     self.say(AgentEvent::GoAway(GoAwayReason::Draining));
@@ -159,6 +160,7 @@ impl Session {
             }
             PrincipalEvent::Pong(nonce) => {
                 if let Some(round_trip) = liveness.pong(nonce, now) {
+                    self.attached.flow.took(round_trip);
                     if draining {
                         self.finish.0.begin();
                     }
@@ -174,6 +176,7 @@ impl Session {
                 }
                 self.leave(Left::GoAway(reason));
             }
+            PrincipalEvent::Grant(pipe, bytes) => self.attached.flow.granted(pipe, bytes),
             PrincipalEvent::Welcome(_) => debug!("second welcome ignored"),
         }
     }
@@ -189,9 +192,9 @@ impl Session {
             Ok(admitted) => {
                 let client = self.attached.client.clone();
                 let session = self.attached.welcome.session;
-                let finish = self.finish.1.clone();
+                let (flow, finish) = (self.attached.flow.pipe(pipe), self.finish.1.clone());
                 let serve = async move {
-                    pipe::serve(client, session, open, admitted, finish).await;
+                    pipe::serve(client, session, open, flow, admitted, finish).await;
                     pipe
                 };
                 let abort = self.pipes.spawn(serve.instrument(debug_span!("pipe", %pipe)));

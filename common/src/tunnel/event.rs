@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
 
-use super::{PipeId, SessionId, Target, error::RefusedReason, ids::InvalidId};
+use super::{PipeId, SessionId, Target, error::RefusedReason, ids::InvalidId, limits::STREAM_WINDOW_LEAST};
 use crate::{label::MOST_LABELS, proto};
 
 /// What an agent says.
@@ -20,6 +20,8 @@ pub enum AgentEvent {
     PipeRefused(PipeId, RefusedReason),
     /// Takes no new pipes.
     GoAway(GoAwayReason),
+    /// Takes so many more bytes of a pipe.
+    Grant(PipeId, u32),
 }
 
 /// What a principal says.
@@ -37,6 +39,8 @@ pub enum PrincipalEvent {
     Cancel(PipeId),
     /// Asks for no new pipes.
     GoAway(GoAwayReason),
+    /// Takes so many more bytes of a pipe.
+    Grant(PipeId, u32),
 }
 
 /// Who attaches, and what it can do.
@@ -58,6 +62,8 @@ pub struct Hello {
     pub cluster_labels: BTreeMap<String, String>,
     /// Of this run of the agent's process; none where the agent is of an older build.
     pub instance: Option<String>,
+    /// What it takes of a pipe before it grants more; none where the agent is of a build that knows no grants.
+    pub window: Option<u32>,
 }
 
 /// The principal's answer to a Hello.
@@ -75,6 +81,8 @@ pub struct Welcome {
     pub ping_interval: Duration,
     /// After how long a silent peer is dead.
     pub silence: Duration,
+    /// What it takes of a pipe before it grants more; none where the principal is of a build that knows no grants.
+    pub window: Option<u32>,
 }
 
 /// A request for a pipe.
@@ -132,6 +140,7 @@ impl TryFrom<proto::AgentEvent> for AgentEvent {
                 Self::PipeRefused(refused.pipe_id.try_into()?, RefusedReason::from_wire(refused.reason))
             }
             Event::GoAway(go_away) => Self::GoAway(GoAwayReason::from_wire(go_away.reason)),
+            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into()?, grant.bytes),
         })
     }
 }
@@ -147,6 +156,7 @@ impl From<AgentEvent> for proto::AgentEvent {
                 Event::PipeRefused(proto::PipeRefused { pipe_id: pipe.get(), reason: reason.to_wire().into() })
             }
             AgentEvent::GoAway(reason) => Event::GoAway(reason.to_wire()),
+            AgentEvent::Grant(pipe, bytes) => Event::Grant(proto::Grant { pipe_id: pipe.get(), bytes }),
         };
         Self { event: Some(event) }
     }
@@ -170,6 +180,7 @@ impl TryFrom<proto::PrincipalEvent> for PrincipalEvent {
             }),
             Event::Cancel(cancel) => Self::Cancel(cancel.pipe_id.try_into()?),
             Event::GoAway(go_away) => Self::GoAway(GoAwayReason::from_wire(go_away.reason)),
+            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into()?, grant.bytes),
         })
     }
 }
@@ -188,6 +199,7 @@ impl From<PrincipalEvent> for proto::PrincipalEvent {
             }),
             PrincipalEvent::Cancel(pipe) => Event::Cancel(proto::Cancel { pipe_id: pipe.get() }),
             PrincipalEvent::GoAway(reason) => Event::GoAway(reason.to_wire()),
+            PrincipalEvent::Grant(pipe, bytes) => Event::Grant(proto::Grant { pipe_id: pipe.get(), bytes }),
         };
         Self { event: Some(event) }
     }
@@ -220,6 +232,7 @@ impl TryFrom<proto::Hello> for Hello {
             targets: wire.targets.iter().filter_map(Target::from_wire).collect(),
             cluster_labels: wire.cluster_labels.into_iter().collect(),
             instance: Some(wire.instance).filter(|instance| !instance.is_empty()),
+            window: window(wire.pipe_window_bytes)?,
         })
     }
 }
@@ -236,6 +249,7 @@ impl From<Hello> for proto::Hello {
             targets: hello.targets.into_iter().map(Target::to_wire).collect(),
             cluster_labels: hello.cluster_labels.into_iter().collect(),
             instance: hello.instance.unwrap_or_default(),
+            pipe_window_bytes: hello.window.unwrap_or_default(),
         }
     }
 }
@@ -259,6 +273,7 @@ impl TryFrom<proto::Welcome> for Welcome {
             capabilities: wire.capabilities,
             ping_interval,
             silence,
+            window: window(limits.pipe_window_bytes)?,
         })
     }
 }
@@ -275,6 +290,7 @@ impl From<Welcome> for proto::Welcome {
                 early_data_bytes: u32::try_from(super::limits::EARLY_DATA).unwrap_or(u32::MAX),
                 ping_interval_millis: millis(welcome.ping_interval),
                 silence_millis: millis(welcome.silence),
+                pipe_window_bytes: welcome.window.unwrap_or_default(),
             }),
         }
     }
@@ -300,6 +316,15 @@ impl GoAwayReason {
     }
 }
 
+/// A smaller one could leave a writer waiting that the reader has no reason to grant more.
+fn window(wire: u32) -> Result<Option<u32>, InvalidEvent> {
+    match wire {
+        0 => Ok(None),
+        STREAM_WINDOW_LEAST.. => Ok(Some(wire)),
+        1.. => Err(InvalidEvent::Limit),
+    }
+}
+
 /// No build, mode, namespace or capability is longer than this many bytes.
 const TEXT: usize = 256;
 
@@ -322,6 +347,7 @@ mod tests {
             targets: vec![Target::Kube],
             cluster_labels: [("region".into(), "eu".into())].into(),
             instance: Some("i".into()),
+            window: Some(STREAM_WINDOW_LEAST),
         };
         for event in [
             AgentEvent::Hello(hello),
@@ -329,6 +355,7 @@ mod tests {
             AgentEvent::Pong(0),
             AgentEvent::PipeRefused(pipe, RefusedReason::Busy),
             AgentEvent::GoAway(GoAwayReason::Draining),
+            AgentEvent::Grant(pipe, 1),
         ] {
             assert_eq!(AgentEvent::try_from(proto::AgentEvent::from(event.clone())), Ok(event));
         }
@@ -339,6 +366,7 @@ mod tests {
             capabilities: vec![],
             ping_interval: Duration::from_secs(1),
             silence: Duration::from_secs(2),
+            window: Some(u32::MAX),
         };
         for event in [
             PrincipalEvent::Welcome(welcome),
@@ -347,6 +375,7 @@ mod tests {
             PrincipalEvent::Open(Open { pipe, target: Some(Target::Kube), early_data: Bytes::from_static(b"GET") }),
             PrincipalEvent::Cancel(pipe),
             PrincipalEvent::GoAway(GoAwayReason::Replaced),
+            PrincipalEvent::Grant(pipe, u32::MAX),
         ] {
             assert_eq!(PrincipalEvent::try_from(proto::PrincipalEvent::from(event.clone())), Ok(event));
         }
@@ -367,6 +396,10 @@ mod tests {
             let hello = proto::Hello { min_version: 1, max_version: 1, cluster_labels, ..Default::default() };
             assert_eq!(Hello::try_from(hello), Err(InvalidEvent::Text));
         }
+        let older = proto::Hello { min_version: 1, max_version: 1, ..Default::default() };
+        assert_eq!(Hello::try_from(older).map(|hello| hello.window), Ok(None));
+        let small = proto::Hello { min_version: 1, max_version: 1, pipe_window_bytes: 65_534, ..Default::default() };
+        assert_eq!(Hello::try_from(small), Err(InvalidEvent::Limit));
         assert_eq!(Welcome::try_from(proto::Welcome { session_id: 1, ..Default::default() }), Err(InvalidEvent::Limit));
     }
 }

@@ -22,12 +22,64 @@ pub const QUEUED_OPENS: usize = 64;
 /// The largest message that either end takes: a chunk or an open request with room for its framing.
 pub const MESSAGE: usize = 128 * 1024;
 
-/// HTTP/2 window of one pipe unless `--tunnel-stream-window` says otherwise.
+/// What a pipe may have on its way to a reader that is not known to be fast, unless `--tunnel-stream-window` says
+/// otherwise: so much a reader that stalls holds.
 pub const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// HTTP/2 window of the whole connection: the protocol's maximum, so that only stream windows bind and a reader that
-/// stalls stalls itself alone.
-pub const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// The smallest window that either end may have: HTTP/2's own.
+pub const STREAM_WINDOW_LEAST: u32 = 65_535;
+
+/// The largest window that a fast reader gets: 100 MB/s at 100 ms there and back, and then some.
+pub const STREAM_WINDOW_MOST: u32 = 16 * 1024 * 1024;
+
+/// What the pipes of a session have beyond their first windows, all together: four of the largest, and so much more than
+/// its first window each the readers of a session can hold when they stall.
+pub const WINDOW_BUDGET: u64 = 64 * 1024 * 1024;
+
+/// Bytes a second beyond which a pipe's window does not follow: what an API server writes. With it the first window is
+/// enough where the line is shorter than 3 ms there and back.
+pub const FASTEST: u64 = 160_000_000;
+
+/// What a chunk costs beside its data: more than gRPC and protobuf put around it, so that what HTTP/2 counts is never
+/// more than what was granted.
+pub const CHUNK_COST: u64 = 16;
+
+/// The most credit that a writer can have: HTTP/2's own bound of a window.
+pub const MOST_CREDIT: u64 = HTTP2_MOST as u64;
+
+/// HTTP/2 window of the whole connection at the agent: the protocol's maximum, so that only those of the streams bind and
+/// a reader that stalls stalls itself alone. The principal's has a bound: [`connection_window`].
+pub const CONNECTION_WINDOW: u32 = HTTP2_MOST;
+
+/// HTTP/2 window of a stream: never what binds, whatever credit it has. A peer of a build that knows no grants is bound
+/// by nothing else.
+#[must_use]
+pub fn http2_window(stream_window: u32) -> u32 {
+    with_updates(stream_window.max(STREAM_WINDOW_MOST).into())
+}
+
+/// HTTP/2 window of a connection that carries up to `pipes` pipes: what they hold when all their readers stall, so that
+/// an honest agent never meets it, and one that ignores its credit sends no more than that.
+#[must_use]
+pub fn connection_window(stream_window: u32, pipes: usize) -> u32 {
+    let pipes = u64::try_from(pipes).unwrap_or(u64::MAX).saturating_add(SPARE_PIPES);
+    with_updates(pipes.saturating_mul(stream_window.into()).saturating_add(WINDOW_BUDGET))
+}
+
+/// An HTTP/2 window in which so much is always free: it is renewed when a third of it was taken, not at once.
+const fn with_updates(free: u64) -> u32 {
+    let window = free.saturating_add(free / 2).saturating_add(UPDATES);
+    if window > MOST_CREDIT { HTTP2_MOST } else { window as u32 }
+}
+
+/// HTTP/2's largest window (RFC 9113, 6.9.1).
+const HTTP2_MOST: u32 = (1 << 31) - 1;
+
+/// What travels beside pipes' chunks: control streams, chunks that are nothing but an end.
+const UPDATES: u64 = 1024 * 1024;
+
+/// Pipes that run beside requests: those of the Redis door.
+const SPARE_PIPES: u64 = 64;
 
 /// HTTP/2 streams of one connection: no limit, because a stream above it would wait without an error. What bounds the
 /// number of pipes is counted where they are opened.

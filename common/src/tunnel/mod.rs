@@ -1,7 +1,9 @@
 //! The tunnel between an agent and its principal: what both ends must agree on.
 //!
 //! One *session* per attached agent is one `Attach` call, the control stream; one *pipe* is one `Pipe` call, a stream of
-//! bytes both ways. HTTP/2 does the multiplexing, the flow control and the resets; there is no window arithmetic here.
+//! bytes both ways. HTTP/2 does the multiplexing and the resets, and what it knows of flow control is the outer bound:
+//! within it each direction of a pipe has the credit that its reader grants ([`flow`]), so that a long line is filled
+//! where somebody reads and little is held where nobody does.
 //!
 //! Always true:
 //! - The agent dials; the principal asks for pipes with [`event::PrincipalEvent::Open`], the agent opens them.
@@ -9,11 +11,17 @@
 //!   as an error and never as the end of the data.
 //! - A pipe may carry many exchanges, one at a time. Whoever drops a [`TunnelStream`] in the middle of one cancels what
 //!   runs at the far end.
+//! - A writer sends no more than was granted. A reader that takes what comes grants more, whatever else stalls: grants
+//!   travel on the control stream, and are never lost.
 //! - Nothing is sent twice.
 
+pub mod budget;
 pub mod codec;
+mod credit;
 pub mod error;
 pub mod event;
+pub mod flow;
+pub mod grants;
 pub mod ids;
 #[cfg(feature = "test-util")]
 pub mod in_memory;
@@ -22,6 +30,7 @@ pub mod liveness;
 mod reader;
 pub mod stream;
 pub mod target;
+mod window;
 mod writer;
 
 pub use error::PipeError;

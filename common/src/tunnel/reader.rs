@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::{io::ReadBuf, sync::oneshot};
 
-use super::{PipeError, stream::Attached};
+use super::{PipeError, flow::Inbound, stream::Attached, window::Overdrawn};
 use crate::proto::Chunk;
 
 /// ```text
@@ -25,6 +25,8 @@ pub(super) struct Reader {
     state: State,
     /// The peer ended its direction cleanly.
     finished: bool,
+    /// None where the peer knows no credit.
+    inbound: Option<Inbound>,
 }
 
 enum State {
@@ -36,13 +38,13 @@ enum State {
 // === impl Reader ===
 
 impl Reader {
-    pub(super) fn new(early_data: Bytes, attached: oneshot::Receiver<Attached>) -> Self {
-        Self { data: early_data, state: State::Waiting(attached), finished: false }
+    pub(super) fn new(early_data: Bytes, attached: oneshot::Receiver<Attached>, inbound: Option<Inbound>) -> Self {
+        Self { data: early_data, state: State::Waiting(attached), finished: false, inbound }
     }
 
     /// What stays behind where a reader was taken away.
     pub(super) fn gone() -> Self {
-        Self { data: Bytes::new(), state: State::Broken(PipeError::SessionLost), finished: false }
+        Self { data: Bytes::new(), state: State::Broken(PipeError::SessionLost), finished: false, inbound: None }
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -54,11 +56,16 @@ impl Reader {
                     Err(_dropped) => State::Broken(PipeError::SessionLost),
                 },
                 State::Open(streaming) => match ready!(Pin::new(streaming.as_mut()).poll_next(cx)) {
-                    Some(Ok(chunk)) => {
-                        self.data = chunk.data;
-                        self.finished = chunk.fin;
-                        continue;
-                    }
+                    Some(Ok(chunk)) => match take(self.inbound.as_mut(), &chunk) {
+                        Ok(()) => {
+                            self.data = chunk.data;
+                            self.finished = chunk.fin;
+                            continue;
+                        }
+                        Err(Overdrawn) => {
+                            State::Broken(PipeError::Cut("the peer sent more than was granted".to_owned()))
+                        }
+                    },
                     Some(Err(status)) => State::Broken(PipeError::Cut(status.message().to_owned())),
                     None => State::Broken(PipeError::Cut("the peer dropped it".to_owned())),
                 },
@@ -79,8 +86,9 @@ impl Reader {
                     Ok(Err(_)) | Err(_) => return,
                 },
                 State::Open(streaming) => match streaming.next().await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return,
+                    // Granted nonetheless: whoever writes may have to come to its end first.
+                    Some(Ok(chunk)) if take(self.inbound.as_mut(), &chunk).is_ok() => {}
+                    Some(Ok(_) | Err(_)) | None => return,
                 },
                 State::Broken(_) => return,
             }
@@ -110,6 +118,14 @@ impl Reader {
             },
             State::Open(_) => None,
         }
+    }
+}
+
+/// A chunk leaves the connection's buffers. One that is nothing but the end costs nothing.
+fn take(inbound: Option<&mut Inbound>, chunk: &Chunk) -> Result<(), Overdrawn> {
+    match inbound {
+        Some(inbound) if !(chunk.fin && chunk.data.is_empty()) => inbound.take(chunk.data.len()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt, io, mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,6 +15,8 @@ use tokio::{
 
 use super::{
     PipeError,
+    credit::{Credit, Granted},
+    flow::{Inbound, PipeFlow},
     reader::Reader,
     writer::{Opening, Writer},
 };
@@ -58,36 +61,42 @@ pub enum End {
 
 /// The outbound half, to be polled by the connection. Ends without a final chunk when the stream is cut.
 #[derive(Debug)]
-pub struct Outgoing(mpsc::Receiver<Chunk>);
+pub struct Outgoing {
+    chunks: mpsc::Receiver<Chunk>,
+    /// A writer that waits for credit waits for nothing once this is dropped.
+    granted: Option<Arc<Granted>>,
+}
 
 // === impl TunnelStream ===
 
 impl TunnelStream {
     /// The principal's end: usable at once. The first bytes written travel, at the first flush, in the `Open` that
-    /// `opening` describes; what follows waits for the agent to attach.
+    /// `opening` describes; what follows waits for the agent to attach. Without a `flow` HTTP/2's windows alone bind.
     #[must_use]
-    pub fn dial(opening: Opening, attached: oneshot::Receiver<Attached>, on_end: OnEnd) -> (Self, Outgoing) {
-        let (sender, outgoing) = mpsc::channel(super::limits::QUEUED_CHUNKS);
-        let writer = Writer::opening(opening, sender);
-        (
-            Self { reader: Reader::new(Bytes::new(), attached), writer, on_end: Some(on_end), remainder: None },
-            Outgoing(outgoing),
-        )
+    pub fn dial(
+        opening: Opening,
+        attached: oneshot::Receiver<Attached>,
+        on_end: OnEnd,
+        flow: Option<PipeFlow>,
+    ) -> (Self, Outgoing) {
+        let (sender, chunks) = mpsc::channel(super::limits::QUEUED_CHUNKS);
+        let (credit, inbound, granted) = directions(flow);
+        let (reader, writer) = (Reader::new(Bytes::new(), attached, inbound), Writer::opening(opening, sender, credit));
+        (Self { reader, writer, on_end: Some(on_end), remainder: None }, Outgoing { chunks, granted })
     }
 
-    /// The agent's end: `early_data` is read first, then what comes through the pipe once it is open.
+    /// The agent's end: `early_data` is read first, then what comes through the pipe once it is open. Without a `flow`
+    /// HTTP/2's windows alone bind.
     #[must_use]
-    pub fn accept(early_data: Bytes, attached: oneshot::Receiver<Attached>) -> (Self, Outgoing) {
-        let (sender, outgoing) = mpsc::channel(super::limits::QUEUED_CHUNKS);
-        (
-            Self {
-                reader: Reader::new(early_data, attached),
-                writer: Writer::open(sender),
-                on_end: None,
-                remainder: None,
-            },
-            Outgoing(outgoing),
-        )
+    pub fn accept(
+        early_data: Bytes,
+        attached: oneshot::Receiver<Attached>,
+        flow: Option<PipeFlow>,
+    ) -> (Self, Outgoing) {
+        let (sender, chunks) = mpsc::channel(super::limits::QUEUED_CHUNKS);
+        let (credit, inbound, granted) = directions(flow);
+        let (reader, writer) = (Reader::new(early_data, attached, inbound), Writer::open(sender, credit));
+        (Self { reader, writer, on_end: None, remainder: None }, Outgoing { chunks, granted })
     }
 
     /// What will be left when the stream is dropped.
@@ -174,6 +183,20 @@ impl futures_util::Stream for Outgoing {
     type Item = Chunk;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        self.get_mut().0.poll_recv(cx)
+        self.get_mut().chunks.poll_recv(cx)
     }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(granted) = &self.granted {
+            granted.close(PipeError::Cut("the peer dropped it".to_owned()));
+        }
+    }
+}
+
+fn directions(flow: Option<PipeFlow>) -> (Option<Credit>, Option<Inbound>, Option<Arc<Granted>>) {
+    let (credit, inbound) = flow.map(|PipeFlow { credit, inbound }| (credit, inbound)).unzip();
+    let granted = credit.as_ref().map(Credit::granted);
+    (credit, inbound, granted)
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::PollSender;
 
 use super::{
     PipeError, PipeId, Target,
+    credit::Credit,
     event::{Open, PrincipalEvent},
     limits::{CHUNK, EARLY_DATA},
 };
@@ -27,18 +28,24 @@ pub struct Opening {
     pub control: mpsc::Sender<PrincipalEvent>,
 }
 
+pub(super) struct Writer {
+    state: State,
+    /// None where the peer knows no credit. Early data and the end cost none.
+    credit: Option<Credit>,
+}
+
 /// ```text
 ///  Opening ──first flush──► Open ──shutdown──► Finished
 ///  (principal only: bytes gather as early data)
 /// ```
-pub(super) enum Writer {
+enum State {
     Opening(Box<Gathering>),
     Open(PollSender<Chunk>),
     Finished,
 }
 
 /// A pipe nobody has been asked for yet.
-pub(super) struct Gathering {
+struct Gathering {
     pipe: PipeId,
     target: Target,
     control: PollSender<PrincipalEvent>,
@@ -49,14 +56,15 @@ pub(super) struct Gathering {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn opening(opening: Opening, next: mpsc::Sender<Chunk>) -> Self {
+    pub(super) fn opening(opening: Opening, next: mpsc::Sender<Chunk>, credit: Option<Credit>) -> Self {
         let Opening { pipe, target, control } = opening;
         let (control, next) = (PollSender::new(control), PollSender::new(next));
-        Self::Opening(Box::new(Gathering { pipe, target, control, early_data: BytesMut::new(), next }))
+        let gathering = Gathering { pipe, target, control, early_data: BytesMut::new(), next };
+        Self { state: State::Opening(Box::new(gathering)), credit }
     }
 
-    pub(super) fn open(sender: mpsc::Sender<Chunk>) -> Self {
-        Self::Open(PollSender::new(sender))
+    pub(super) fn open(sender: mpsc::Sender<Chunk>, credit: Option<Credit>) -> Self {
+        Self { state: State::Open(PollSender::new(sender)), credit }
     }
 
     pub(super) fn poll_write(
@@ -64,7 +72,7 @@ impl Writer {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<Result<usize, PipeError>> {
-        if let Self::Opening(gathering) = self {
+        if let State::Opening(gathering) = &mut self.state {
             let room = EARLY_DATA.saturating_sub(gathering.early_data.len());
             let written = gather(&mut gathering.early_data, bufs, room);
             if written > 0 || bufs.iter().all(|buf| buf.is_empty()) {
@@ -72,62 +80,71 @@ impl Writer {
             }
             ready!(self.poll_open(cx))?;
         }
-        let Self::Open(sender) = self else {
+        let State::Open(sender) = &mut self.state else {
             return Poll::Ready(Err(PipeError::Cut("written to after its end".to_owned())));
         };
+        let room = match &mut self.credit {
+            Some(credit) => ready!(credit.poll_room(cx))?,
+            None => CHUNK,
+        };
         ready!(sender.poll_reserve(cx)).map_err(|_closed| gone())?;
-        let mut data = BytesMut::with_capacity(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(CHUNK));
-        let written = gather(&mut data, bufs, CHUNK);
+        let mut data = BytesMut::with_capacity(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room));
+        let written = gather(&mut data, bufs, room);
         sender.send_item(Chunk { data: data.freeze(), fin: false }).map_err(|_closed| gone())?;
+        if let Some(credit) = &mut self.credit {
+            credit.spend(written);
+        }
         Poll::Ready(Ok(written))
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
-        match self {
-            Self::Opening(gathering) if !gathering.early_data.is_empty() => self.poll_open(cx),
-            Self::Opening(_) | Self::Open(_) | Self::Finished => Poll::Ready(Ok(())),
+        match &self.state {
+            State::Opening(gathering) if !gathering.early_data.is_empty() => self.poll_open(cx),
+            State::Opening(_) | State::Open(_) | State::Finished => Poll::Ready(Ok(())),
         }
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
         ready!(self.poll_flush(cx))?;
-        if let Self::Open(sender) = self {
+        if let State::Open(sender) = &mut self.state {
             // A peer that is gone already needs no word of ours.
             if ready!(sender.poll_reserve(cx)).is_ok() {
                 sender.send_item(Chunk { data: Bytes::new(), fin: true }).unwrap_or_default();
             }
-            *self = Self::Finished;
+            self.state = State::Finished;
         }
         Poll::Ready(Ok(()))
     }
 
     pub(super) fn is_unopened(&self) -> bool {
-        matches!(self, Self::Opening(_))
+        matches!(self.state, State::Opening(_))
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        matches!(self, Self::Finished)
+        matches!(self.state, State::Finished)
     }
 
     /// Asks for the pipe, with what has been gathered as its first bytes.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PipeError>> {
-        let Self::Opening(gathering) = self else { return Poll::Ready(Ok(())) };
+        let State::Opening(gathering) = &mut self.state else { return Poll::Ready(Ok(())) };
         ready!(gathering.control.poll_reserve(cx)).map_err(|_closed| PipeError::SessionLost)?;
-        let Self::Opening(gathering) = mem::replace(self, Self::Finished) else { return Poll::Ready(Ok(())) };
+        let State::Opening(gathering) = mem::replace(&mut self.state, State::Finished) else {
+            return Poll::Ready(Ok(()));
+        };
         let Gathering { pipe, target, mut control, early_data, next } = *gathering;
         let open = Open { pipe, target: Some(target), early_data: early_data.freeze() };
         control.send_item(PrincipalEvent::Open(open)).map_err(|_closed| PipeError::SessionLost)?;
-        *self = Self::Open(next);
+        self.state = State::Open(next);
         Poll::Ready(Ok(()))
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Opening(_) => "Opening",
-            Self::Open(_) => "Open",
-            Self::Finished => "Finished",
+        f.write_str(match self.state {
+            State::Opening(_) => "Opening",
+            State::Open(_) => "Open",
+            State::Finished => "Finished",
         })
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn hello(events: &mut Streaming<proto::AgentEvent>) -> Result<(
 }
 
 /// The answer to a Hello.
-pub(super) fn welcome(session: SessionId, version: u32, liveliness: Liveliness) -> Welcome {
+pub(super) fn welcome(session: SessionId, version: u32, liveliness: Liveliness, window: u32) -> Welcome {
     Welcome {
         version,
         session,
@@ -64,6 +64,7 @@ pub(super) fn welcome(session: SessionId, version: u32, liveliness: Liveliness) 
         capabilities: Vec::new(),
         ping_interval: liveliness.ping_interval,
         silence: liveliness.silence,
+        window: Some(window),
     }
 }
 

@@ -15,6 +15,8 @@ pub struct TunnelMetrics {
     pub(super) sessions: Counter,
     /// Pipes that doors hold, idle ones included.
     pub(super) pipes_open: Gauge,
+    /// What pipes have of the budgets for windows.
+    pub(super) window_bytes: Gauge,
     /// Calls that were refused.
     pub(super) refused: Family<RefusedLabels, Counter>,
     /// Round trips of the pings, in seconds.
@@ -53,12 +55,15 @@ impl TunnelMetrics {
             agents_connected: Gauge::default(),
             sessions: Counter::default(),
             pipes_open: Gauge::default(),
+            window_bytes: Gauge::default(),
             refused: Family::default(),
             round_trip: Histogram::new(round_trips),
         };
         registry.register("agents_connected", "Agents with an attached session", new.agents_connected.clone());
         registry.register("sessions", "Sessions that were attached", new.sessions.clone());
         registry.register("pipes_open", "Pipes that doors hold, idle ones included", new.pipes_open.clone());
+        let help = "Bytes that pipes have in flight on long lines at most, beyond --tunnel-stream-window each";
+        registry.register("window_bytes", help, new.window_bytes.clone());
         registry.register("refused_calls", "Calls of agents that were refused", new.refused.clone());
         registry.register("round_trip_seconds", "Round trips of the pings to agents", new.round_trip.clone());
         new

@@ -11,6 +11,7 @@ use common::{
     tunnel::{
         SessionId, Target, TunnelStream,
         event::{GoAwayReason, PrincipalEvent},
+        flow::Windows,
     },
 };
 use jiff::Timestamp;
@@ -81,8 +82,9 @@ impl Registry {
     }
 
     /// Attaches a new session, which takes over from an older one of the same agent.
-    pub(super) fn attach(&self, agent: &AgentName, about: About) -> (Arc<Session>, Events) {
-        let (session, events) = Session::new(agent.clone(), about, self.limits.per_agent, self.metrics.clone());
+    pub(super) fn attach(&self, agent: &AgentName, about: About, windows: Windows) -> (Arc<Session>, Events) {
+        let (most, metrics) = (self.limits.per_agent, self.metrics.clone());
+        let (session, events) = Session::new(agent.clone(), about, windows, most, metrics);
         self.directory.saw(agent);
         let mut attached = self.write();
         attached.all.insert(session.id(), Arc::clone(&session));
@@ -123,6 +125,11 @@ impl Registry {
         self.retire(session);
         self.write().all.remove(&session.id());
         session.end();
+    }
+
+    /// How many exchanges a session may have in flight.
+    pub(super) fn per_agent(&self) -> usize {
+        self.limits.per_agent
     }
 
     /// The session with that id, replaced ones included.
@@ -223,6 +230,8 @@ mod tests {
         Registry::new(directory, Limits { per_agent: 8, all: 8 }, metrics)
     }
 
+    const WINDOWS: Windows = Windows { own: 65_535, peers: None };
+
     fn about() -> About {
         About { build: "1".into(), mode: "managed".into(), namespace: "argocd".into(), instance: None }
     }
@@ -232,15 +241,15 @@ mod tests {
         let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
         let mut newest = registry.newest(&agent);
         assert_eq!(*newest.borrow_and_update(), None);
-        let (first, _events) = registry.attach(&agent, about());
+        let (first, _events) = registry.attach(&agent, about(), WINDOWS);
         assert!(newest.has_changed().unwrap());
         assert_eq!(*newest.borrow_and_update(), Some(first.id()));
-        let (second, _events) = registry.attach(&agent, about());
+        let (second, _events) = registry.attach(&agent, about(), WINDOWS);
         assert_eq!(*newest.borrow_and_update(), Some(second.id()));
         // One that was replaced ends without being told of: nothing changes.
         registry.detach(&first);
         assert!(!newest.has_changed().unwrap());
-        let (_other, _events) = registry.attach(&AgentName::parse("b").unwrap(), about());
+        let (_other, _events) = registry.attach(&AgentName::parse("b").unwrap(), about(), WINDOWS);
         assert!(!newest.has_changed().unwrap());
         registry.retire(&second);
         assert_eq!(*newest.borrow_and_update(), None);
@@ -253,7 +262,7 @@ mod tests {
     fn who_is_not_followed_any_more_costs_nothing() {
         let (registry, agent) = (registry(), AgentName::parse("a").unwrap());
         drop(registry.newest(&agent));
-        let (_session, _events) = registry.attach(&agent, about());
+        let (_session, _events) = registry.attach(&agent, about(), WINDOWS);
         assert!(registry.read().told.is_empty());
         drop(registry.newest(&agent));
         let newest = registry.newest(&AgentName::parse("b").unwrap());

@@ -48,6 +48,8 @@ fn entry(name: &AgentName, Seen { standing, about }: &Seen) -> Entry {
 
 #[cfg(test)]
 mod tests {
+    use common::tunnel::flow::Windows;
+
     use super::*;
     use crate::agents::{Directory, metrics::TunnelMetrics, registry::Limits, session::About};
 
@@ -63,7 +65,8 @@ mod tests {
         let about = About { build: "1".into(), mode: "managed".into(), namespace: "argocd".into(), instance: None };
         let name = |number: usize| AgentName::parse(&format!("agent-{number:05}")).unwrap();
         for number in 0..10_000 {
-            let (session, _events) = registry.attach(&name(number), about.clone());
+            let (session, _events) =
+                registry.attach(&name(number), about.clone(), Windows { own: 65_535, peers: None });
             if number % 2 == 0 {
                 registry.detach(&session);
             }

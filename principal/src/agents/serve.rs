@@ -9,7 +9,7 @@ use common::{
         enrollment::enrollment_server::{EnrollmentServer, SERVICE_NAME},
         tunnel_server::TunnelServer,
     },
-    tunnel::limits::{CONCURRENT_STREAMS, CONNECTION_WINDOW, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS},
+    tunnel::limits::{CONCURRENT_STREAMS, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS, connection_window, http2_window},
 };
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -38,21 +38,21 @@ pub struct TunnelServe {
 // === impl TunnelServe ===
 
 impl TunnelServe {
-    /// Serves `service` with `stream_window` bytes of HTTP/2 window for each pipe.
+    /// Serves `service`, which takes `stream_window` bytes of a pipe before it grants more.
     #[must_use]
     pub fn new(service: TunnelService, stream_window: u32) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
-            .initial_stream_window_size(stream_window)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(http2_window(stream_window))
+            .initial_connection_window_size(connection_window(stream_window, service.per_agent()))
             .max_concurrent_streams(CONCURRENT_STREAMS)
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(PENDING_RESETS)
             .max_frame_size(FRAME);
         let mut strangers = http2::Builder::new(TokioExecutor::new());
         strangers.timer(TokioTimer::new()).max_concurrent_streams(STRANGERS_STREAMS);
-        let service = TunnelServer::new(service).max_decoding_message_size(MESSAGE);
+        let service = TunnelServer::new(service.with_window(stream_window)).max_decoding_message_size(MESSAGE);
         Self { http2: Arc::new(http2), strangers: Arc::new(strangers), service, enrollment: None }
     }
 

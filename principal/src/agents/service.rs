@@ -15,6 +15,8 @@ use common::{
     tunnel::{
         PIPE_HEADER, PipeId, SESSION_HEADER, SessionId,
         event::{AgentEvent, GoAwayReason, PrincipalEvent, Welcome},
+        flow::{Flow, Windows},
+        limits::STREAM_WINDOW,
         liveness::Liveness,
         stream::Outgoing,
     },
@@ -39,6 +41,8 @@ pub struct TunnelService {
     registry: Arc<Registry>,
     authenticator: Arc<Authenticator>,
     liveliness: Liveliness,
+    /// What an agent may send of a pipe before it is granted more.
+    window: u32,
     metrics: TunnelMetrics,
     drain: drain::Watch,
     newcomers: Option<Arc<dyn Newcomers>>,
@@ -62,6 +66,7 @@ pub(crate) struct Peer {
 pub struct ControlStream {
     welcome: Option<Welcome>,
     events: Events,
+    flow: Arc<Flow>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -79,13 +84,24 @@ impl TunnelService {
         metrics: TunnelMetrics,
         drain: drain::Watch,
     ) -> Self {
-        Self { registry, authenticator, liveliness, metrics, drain, newcomers: None }
+        Self { registry, authenticator, liveliness, window: STREAM_WINDOW, metrics, drain, newcomers: None }
     }
 
     /// Tells `newcomers` of each session.
     #[must_use]
     pub fn telling(self, newcomers: Arc<dyn Newcomers>) -> Self {
         Self { newcomers: Some(newcomers), ..self }
+    }
+
+    /// The same, where an agent may send so many bytes of a pipe before it is granted more.
+    #[must_use]
+    pub(super) fn with_window(self, window: u32) -> Self {
+        Self { window, ..self }
+    }
+
+    /// How many exchanges a session may have in flight.
+    pub(super) fn per_agent(&self) -> usize {
+        self.registry.per_agent()
     }
 
     fn refused(&self, unknown: &Unknown) -> Status {
@@ -141,6 +157,9 @@ impl TunnelService {
                         session.say(PrincipalEvent::Ping(nonce));
                     }
                 }
+                () = session.flow().ping_wanted() => {
+                    session.say(PrincipalEvent::Ping(liveness.ping(Instant::now())));
+                }
                 () = session.ended().cancelled() => break "replaced".to_owned(),
                 () = self.drain.draining(), if !finishing => {
                     finishing = true;
@@ -186,6 +205,7 @@ impl TunnelService {
                 info!(?reason, "the agent takes no new pipes");
                 self.registry.retire(session);
             }
+            &AgentEvent::Grant(pipe, bytes) => session.flow().granted(pipe, bytes),
             AgentEvent::Hello(_) => debug!("second hello ignored"),
         }
     }
@@ -216,7 +236,8 @@ impl Tunnel for TunnelService {
             namespace: hello.namespace.clone(),
             instance: hello.instance.clone(),
         };
-        let (session, outgoing) = self.registry.attach(&agent, about);
+        let windows = Windows { own: self.window, peers: hello.window };
+        let (session, outgoing) = self.registry.attach(&agent, about, windows);
         let span = info_span!("session", %agent, session = %session.id());
         span.in_scope(|| {
             info!(build = %hello.build, mode = %hello.mode, namespace = %hello.namespace, version, "agent attached");
@@ -224,10 +245,11 @@ impl Tunnel for TunnelService {
         if let Some(newcomers) = &self.newcomers {
             newcomers.attached(&agent, &hello.cluster_labels);
         }
-        let welcome = handshake::welcome(session.id(), version, self.liveliness);
+        let welcome = handshake::welcome(session.id(), version, self.liveliness, self.window);
         let control = ControlStream {
             welcome: Some(welcome),
             events: outgoing,
+            flow: Arc::clone(session.flow()),
             ended: Box::pin(session.ended().clone().cancelled_owned()),
         };
         peer.sessions.fetch_add(1, Ordering::Relaxed);
@@ -290,6 +312,9 @@ impl Stream for ControlStream {
         }
         if let Poll::Ready(Some(event)) = this.events.control.poll_recv(cx) {
             return Poll::Ready(Some(Ok(event.into())));
+        }
+        if let Poll::Ready((pipe, bytes)) = this.flow.grants().poll_next(cx) {
+            return Poll::Ready(Some(Ok(PrincipalEvent::Grant(pipe, bytes).into())));
         }
         // The last word of a session may still be queued when it ends, so this comes last.
         this.ended.as_mut().poll(cx).map(|()| None)

@@ -14,8 +14,10 @@ use common::{
     proto::Chunk,
     tunnel::{
         Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
+        budget::Budget,
         error::RefusedReason,
         event::PrincipalEvent,
+        flow::{Flow, Windows},
         stream::{Attached, End, Outgoing},
     },
 };
@@ -39,6 +41,7 @@ pub struct Session {
     /// Pipes asked for and not open yet. A std mutex: held for a map operation, never across an await.
     pending: Mutex<HashMap<PipeId, Pending>>,
     next_pipe: AtomicU64,
+    flow: Arc<Flow>,
     slots: Arc<Semaphore>,
     max_requests: u32,
     ended: CancellationToken,
@@ -78,6 +81,7 @@ impl Session {
     pub(super) fn new(
         agent: AgentName,
         about: About,
+        windows: Windows,
         max_requests: usize,
         metrics: TunnelMetrics,
     ) -> (Arc<Self>, Events) {
@@ -94,6 +98,7 @@ impl Session {
             cancels,
             pending: Mutex::default(),
             next_pipe: AtomicU64::new(PipeId::FIRST.get()),
+            flow: Flow::new(windows, Arc::default(), Budget::telling(metrics.window_bytes.clone())),
             slots: Arc::new(Semaphore::new(max_requests)),
             max_requests: u32::try_from(max_requests).unwrap_or(u32::MAX),
             ended: CancellationToken::new(),
@@ -128,12 +133,18 @@ impl Session {
     pub(super) fn took(&self, round_trip: Duration) {
         let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         self.round_trip.store(micros.max(1), Ordering::Relaxed);
+        self.flow.took(round_trip);
     }
 
     /// What the last ping took.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         let micros = self.round_trip.load(Ordering::Relaxed);
         (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// What its pipes share of their windows.
+    pub(super) fn flow(&self) -> &Arc<Flow> {
+        &self.flow
     }
 
     /// Whether the same run of the agent's process attached both, as far as that is known.
@@ -154,7 +165,7 @@ impl Session {
         let opening = Opening { pipe, target, control: self.control.clone() };
         let session = Arc::clone(self);
         let on_end = Box::new(move |end| session.pipe_ended(pipe, end));
-        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end);
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end, self.flow.pipe(pipe));
         self.metrics.pipes_open.inc();
         self.pending().insert(pipe, Pending { attached, outgoing });
         // Checked after the insert: `end` sets the token first and clears the map second, so one of the two sees it.
@@ -192,9 +203,10 @@ impl Session {
         }
     }
 
-    /// Ends the session: what waits for a pipe fails now.
+    /// Ends the session: what waits for a pipe, or for the agent to take more, fails now.
     pub(super) fn end(&self) {
         self.ended.cancel();
+        self.flow.close();
         self.pending().clear();
     }
 

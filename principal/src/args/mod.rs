@@ -196,7 +196,8 @@ pub(crate) struct Logging {
 
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub(crate) struct Limits {
-    /// Bytes that a stream may send before its reader takes them
+    /// Bytes that a stream may send before its reader takes them: what one holds that stalls. Fast ones on long lines get
+    /// more, 64 MiB per session in all
     #[arg(long, env = "ARGOCD_PRINCIPAL_TUNNEL_STREAM_WINDOW", value_name = "BYTES", default_value = "1048576", value_parser = number::<u32>(65535..=2147483647))]
     pub(crate) tunnel_stream_window: u32,
 

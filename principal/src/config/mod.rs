@@ -66,7 +66,7 @@ pub struct Config {
     pub healthz_port: Option<u16>,
     /// Port on loopback where the attached agents are told of.
     pub admin_port: Option<u16>,
-    /// The HTTP/2 window of one pipe, in bytes.
+    /// What the other end may send of a pipe before it is granted more, in bytes.
     pub stream_window: u32,
     /// The time that running requests have once draining begins.
     pub drain_grace: Duration,

@@ -82,12 +82,12 @@ impl Dialer for Pipes {
         let (control, mut opens) = mpsc::channel(1);
         let (attached, when_attached) = oneshot::channel();
         let opening = Opening { pipe: PipeId::FIRST, target, control };
-        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, Box::new(|_end: End| {}));
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, Box::new(|_end: End| {}), None);
         self.drain.spawn(Span::none(), async move {
             let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
             assert_eq!(open.target, Some(Target::Redis));
             let (attach, when_open) = oneshot::channel();
-            let (mut io, answers) = TunnelStream::accept(open.early_data, when_open);
+            let (mut io, answers) = TunnelStream::accept(open.early_data, when_open, None);
             attach.send(Ok(carried(outgoing))).unwrap();
             attached.send(Ok(carried(answers))).unwrap_or_default();
             // A Redis that is away cuts the pipe.

@@ -102,7 +102,7 @@ impl Dialer for TestAgents {
         let (tell_end, ended) = oneshot::channel();
         let on_end = Box::new(move |end| tell_end.send(end).unwrap_or_default());
         let opening = Opening { pipe: PipeId::FIRST, target, control };
-        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end);
+        let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end, None);
         let pipes = self.pipes.clone();
         self.drain.spawn(Span::none(), async move {
             let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
@@ -112,7 +112,7 @@ impl Dialer for TestAgents {
                 return;
             }
             let (attach, when_open) = oneshot::channel();
-            let (io, answers) = TunnelStream::accept(open.early_data, when_open);
+            let (io, answers) = TunnelStream::accept(open.early_data, when_open, None);
             attach.send(Ok(carried(outgoing))).unwrap();
             attached.send(Ok(carried(answers))).unwrap_or_default();
             pipes.send(AgentPipe { session: id, io, ended }).await.unwrap_or_default();

@@ -88,6 +88,7 @@ impl Fleet {
                 creds: Creds::Certificate,
                 cluster_labels: BTreeMap::new(),
                 ping_interval: PING_INTERVAL,
+                stream_window: STREAM_WINDOW,
             };
             let (link, is_attached) = Link::new(dialer, options, dispatch, metrics.clone());
             watch.spawn(Span::none(), link.run(watch.clone()));
