@@ -43,3 +43,4 @@ mod tunnel;
 mod unauthorized;
 mod verbs;
 mod watches;
+mod windows;

@@ -273,6 +273,41 @@ async fn unknown_used_and_foreign_pipes_are_refused_and_counted() {
 }
 
 #[tokio::test]
+async fn an_agent_that_knows_no_grants_gets_none_and_needs_none() {
+    let principal = Principal::new();
+    let mut raw = Raw::attach(&principal, 1..=1).await.unwrap();
+    assert_eq!(raw.welcome.window, Some(limits::STREAM_WINDOW), "which such an agent does not look at");
+    let (_lease, mut stream) = principal.dial("raw").unwrap();
+    stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
+    let PrincipalEvent::Open(open) = raw.next().await else { panic!("not an open") };
+    let chunk = || proto::Chunk { data: vec![7; limits::CHUNK].into(), fin: false };
+    let mut request = Request::new(stream::iter((0..CHUNKS).map(move |_| chunk())).chain(stream::pending()));
+    request.metadata_mut().insert(SESSION_HEADER, MetadataValue::from(raw.welcome.session.get()));
+    request.metadata_mut().insert(PIPE_HEADER, MetadataValue::from(open.pipe.get()));
+    let mut inbound = soon(raw.client.pipe(request)).await.unwrap().into_inner();
+    soon(stream.read_exact(&mut vec![0; CHUNKS * limits::CHUNK])).await.unwrap();
+    let write = async {
+        stream.write_all(&vec![7; CHUNKS * limits::CHUNK]).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let read = async {
+        let mut came = 0;
+        while let chunk = inbound.next().await.unwrap().unwrap()
+            && !chunk.fin
+        {
+            came += chunk.data.len();
+        }
+        assert_eq!(came, CHUNKS * limits::CHUNK);
+    };
+    soon(async { tokio::join!(write, read) }).await;
+    let (_lease, mut stream) = principal.dial("raw").unwrap();
+    stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
+    assert!(matches!(raw.next().await, PrincipalEvent::Open(_)), "and no grant before it");
+}
+
+#[tokio::test]
 async fn versions_without_overlap_are_refused_with_both_ranges() {
     let principal = Principal::new();
     let status = Raw::attach(&principal, 7..=9).await.err().unwrap();
@@ -326,6 +361,7 @@ impl Raw {
             targets: vec![],
             cluster_labels: std::collections::BTreeMap::new(),
             instance: None,
+            window: None,
         };
         say.send(AgentEvent::Hello(hello).into()).await.unwrap();
         let said = stream::poll_fn(move |cx| said.poll_recv(cx));
@@ -352,6 +388,9 @@ impl Raw {
         }
     }
 }
+
+/// More than a window.
+const CHUNKS: usize = 64;
 
 struct NotifyOnDrop(Arc<Notify>);
 
