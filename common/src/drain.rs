@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,9 +24,12 @@ pub struct Signal {
     watch: Watch,
 }
 
-/// Everyone else's end; cheap to clone.
+/// Everyone else's end; cheap to clone, and small: whatever waits for anything has one.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct Watch(Arc<Phases>);
+
+#[derive(Debug)]
+struct Phases {
     draining: CancellationToken,
     aborted: CancellationToken,
     tasks: TaskTracker,
@@ -37,13 +41,13 @@ pub struct Watch {
 /// Makes the two ends.
 #[must_use]
 pub fn channel() -> (Signal, Watch) {
-    let watch = Watch {
+    let watch = Watch(Arc::new(Phases {
         draining: CancellationToken::new(),
         aborted: CancellationToken::new(),
         tasks: TaskTracker::new(),
         ended: CancellationToken::new(),
         last: TaskTracker::new(),
-    };
+    }));
     (Signal { watch: watch.clone() }, watch)
 }
 
@@ -78,13 +82,13 @@ impl<F: Future<Output = ()>> Future for Abortable<F> {
 impl Signal {
     /// Begins the first phase, and leaves it to the owner when to go on.
     pub fn begin(&self) {
-        self.watch.draining.cancel();
+        self.watch.0.draining.cancel();
     }
 
     /// Runs the phases: asks everyone to finish, waits up to `grace`, aborts the rest and waits for that.
     /// Returns whether everything finished within the grace period.
     pub async fn drain(self, grace: Duration) -> bool {
-        let Watch { draining, aborted, tasks, ended, last } = &self.watch;
+        let Phases { draining, aborted, tasks, ended, last } = &*self.watch.0;
         info!(grace_seconds = grace.as_secs(), "draining");
         draining.cancel();
         tasks.close();
@@ -105,9 +109,10 @@ impl Signal {
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        self.watch.draining.cancel();
-        self.watch.aborted.cancel();
-        self.watch.ended.cancel();
+        let Phases { draining, aborted, ended, .. } = &*self.watch.0;
+        draining.cancel();
+        aborted.cancel();
+        ended.cancel();
     }
 }
 
@@ -119,8 +124,8 @@ impl Watch {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let run = Abortable { aborted: self.aborted.clone().cancelled_owned(), task };
-        self.tasks.spawn(run.instrument(span));
+        let run = Abortable { aborted: self.0.aborted.clone().cancelled_owned(), task };
+        self.0.tasks.spawn(run.instrument(span));
     }
 
     /// Spawns a task that runs until all others have ended, and is dropped then: what tells of the drain must outlive it.
@@ -128,8 +133,8 @@ impl Watch {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let ended = self.ended.clone();
-        self.last.spawn(
+        let ended = self.0.ended.clone();
+        self.0.last.spawn(
             async move {
                 ended.run_until_cancelled_owned(task).await;
             }
@@ -142,13 +147,13 @@ impl Watch {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn draining(&self) {
-        self.draining.cancelled().await;
+        self.0.draining.cancelled().await;
     }
 
     /// Whether no new work may be taken.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+        self.0.draining.is_cancelled()
     }
 
     /// Resolves when what still runs must end at once.
@@ -156,7 +161,7 @@ impl Watch {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn aborted(&self) {
-        self.aborted.cancelled().await;
+        self.0.aborted.cancelled().await;
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
         let (signal, watch) = channel();
         watch.spawn(Span::none(), std::future::pending());
         assert!(!signal.drain(Duration::from_secs(1)).await);
-        assert_eq!(watch.tasks.len(), 0);
+        assert_eq!(watch.0.tasks.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,6 +205,6 @@ mod tests {
             );
         });
         assert!(signal.drain(Duration::from_secs(5)).await);
-        assert_eq!(watch.last.len(), 0);
+        assert_eq!(watch.0.last.len(), 0);
     }
 }

@@ -136,12 +136,16 @@ impl Standing {
     }
 
     /// Serves a whole connection as [`while_good`](Self::while_good), and tells when it was ended.
-    pub async fn serve(&self, connection: impl Future<Output = ()>) {
-        if self.while_good(connection).await.is_none()
-            && let Some(watched) = &self.0
-        {
-            watched.metrics.ended.inc();
-            watched.tell("the certificate of a connection came on the blocklist: it was ended");
+    pub fn serve(&self, connection: impl Future<Output = ()>) -> impl Future<Output = ()> {
+        // Boxed: each future around it would hold it twice, as what it was made with and as what it waits for.
+        let connection = Box::pin(connection);
+        async move {
+            if self.while_good(connection).await.is_none()
+                && let Some(watched) = &self.0
+            {
+                watched.metrics.ended.inc();
+                watched.tell("the certificate of a connection came on the blocklist: it was ended");
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl TunnelServe {
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve<I>(&self, io: I, entrance: Entrance, drain: drain::Watch)
+    pub fn serve<I>(&self, io: I, entrance: Entrance, drain: drain::Watch) -> impl Future<Output = ()> + Send + use<I>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -82,23 +82,32 @@ impl TunnelServe {
             }
         });
         // Boxed: it is kilobytes, and every future around it would have them once more.
-        let connection = Box::pin(http2.serve_connection(TokioIo::new(io), service));
+        let mut connection = Box::pin(http2.serve_connection(TokioIo::new(io), service));
         // A connection with a session lives as long as that: HTTP/2's own graceful shutdown would keep the agent from
-        // opening pipes for the exchanges that still run.
-        let unused = async {
+        // opening pipes for the exchanges that still run. Boxed: it is over soon, and the connection stays.
+        let in_use = Box::pin(async move {
             tokio::select! {
-                () = used.cancelled() => std::future::pending().await,
-                () = drain.draining() => {}
-                () = tokio::time::sleep(HANDSHAKE) => {}
+                () = used.cancelled() => true,
+                () = drain.draining() => false,
+                () = tokio::time::sleep(HANDSHAKE) => false,
             }
-        };
-        let ended = tokio::select! {
-            ended = connection => ended,
-            () = kill.cancelled() => return,
-            () = unused => return,
-        };
-        if let Err(error) = ended {
-            debug!(error = %Report(&error), "connection of an agent ended");
+        });
+        async move {
+            let begun = tokio::select! {
+                ended = &mut connection => Err(ended),
+                in_use = in_use => Ok(in_use),
+            };
+            let ended = match begun {
+                Err(ended) => ended,
+                Ok(false) => return,
+                Ok(true) => tokio::select! {
+                    ended = connection => ended,
+                    () = kill.cancelled() => return,
+                },
+            };
+            if let Err(error) = ended {
+                debug!(error = %Report(&error), "connection of an agent ended");
+            }
         }
     }
 }

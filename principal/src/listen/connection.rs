@@ -79,7 +79,7 @@ pub(super) async fn accept(
     stream: TcpStream,
     peer: SocketAddr,
     config: Option<Arc<ServerConfig>>,
-    (limit, turns): (Duration, &Turns),
+    (limit, turns): (Duration, Turns),
     open: Open,
 ) -> Result<Connection, HandshakeError> {
     let Some(config) = config else {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -36,6 +37,13 @@ pub struct ListenLimits {
     pub max_connections: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
+}
+
+/// What the connections of a door have in common.
+struct Common<H> {
+    handler: H,
+    metrics: DoorMetrics,
+    drain: drain::Watch,
 }
 
 /// A socket cannot be bound.
@@ -86,13 +94,14 @@ impl Listener {
         drain: drain::Watch,
         handler: H,
     ) where
-        H: Fn(Connection) -> F + Clone + Send + 'static,
+        H: Fn(Connection) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let Self { door, listener, address } = self;
         let metrics = metrics.of(door);
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let turns = Turns::new();
+        let common = Arc::new(Common { handler, metrics: metrics.clone(), drain: drain.clone() });
         let mut acceptor = Acceptor::new(listener);
         let mut full = false;
         info!(door, %address, "listening");
@@ -115,20 +124,18 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let open = Open::new(place, &metrics);
-                    let (config, handler, metrics) = (security.current(), handler.clone(), metrics.clone());
-                    let (turns, watch) = (turns.clone(), drain.clone());
+                    let patience = (limits.handshake_timeout, turns.clone());
+                    // Boxed: it is gone when the connection has begun.
+                    let handshake = Box::pin(connection::accept(stream, peer, security.current(), patience, open));
+                    let common = Arc::clone(&common);
                     drain.spawn(debug_span!("connection", door, %peer), async move {
-                        // Boxed: it is gone when the connection has begun.
-                        let limit = limits.handshake_timeout;
-                        let handshake = Box::pin(connection::accept(stream, peer, config, (limit, &turns), open));
                         let accepted = tokio::select! {
                             accepted = handshake => accepted,
                             // Nothing was asked yet.
-                            () = watch.draining() => return,
+                            () = common.drain.draining() => return,
                         };
-                        match accepted {
-                            Ok(connection) => handler(connection).await,
-                            Err(error) => failed(&metrics, &error),
+                        if let Some(served) = common.serve(accepted) {
+                            served.await;
                         }
                     });
                 }
@@ -141,10 +148,25 @@ impl Listener {
     }
 }
 
-/// A stranger's bad handshake is no event for an operator.
-fn failed(metrics: &DoorMetrics, error: &connection::HandshakeError) {
-    metrics.handshake_failed(error.reason());
-    debug!(error = %Report(error), "handshake failed");
+// === impl Common ===
+
+impl<H, F> Common<H>
+where
+    H: Fn(Connection) -> F,
+    F: Future<Output = ()>,
+{
+    /// The rest of a connection. Boxed: what it is made of would stay in the task beside it as long as that lives.
+    fn serve(&self, accepted: Result<Connection, connection::HandshakeError>) -> Option<Pin<Box<F>>> {
+        match accepted {
+            Ok(connection) => Some(Box::pin((self.handler)(connection))),
+            Err(error) => {
+                self.metrics.handshake_failed(error.reason());
+                // A stranger's bad handshake is no event for an operator.
+                debug!(error = %Report(&error), "handshake failed");
+                None
+            }
+        }
+    }
 }
 
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

@@ -245,8 +245,8 @@ impl Principal {
 
         let listed = Arc::clone(&agents);
         let attach = {
-            let (blocklist, drain) = (Arc::clone(&blocklist), drain.clone());
-            move |connection| attach(connection, serve.clone(), Arc::clone(&blocklist), drain.clone())
+            let (serve, blocklist, drain) = (Arc::new(serve), Arc::clone(&blocklist), drain.clone());
+            move |connection| attach(connection, Arc::clone(&serve), Arc::clone(&blocklist), drain.clone())
         };
         drain.spawn(info_span!("grpc"), grpc.serve(grpc_tls, limits, listen_metrics.clone(), drain.clone(), attach));
         if let (Some(door), Some(routes)) = (redis_door, routes) {
@@ -301,14 +301,23 @@ impl Principal {
 }
 
 /// Serves one connection of an agent, or of a peer that is none or whose certificate is shut out: it is told so.
-async fn attach(connection: Connection, serve: TunnelServe, blocklist: Arc<Blocklist>, drain: drain::Watch) {
-    let standing = blocklist.standing("grpc", connection.identity.as_ref()).await;
-    let shown = match connection.identity {
-        _ if standing.is_revoked() => Shown::Revoked,
-        Some(identity) => Shown::Certificate(identity),
-        None => Shown::Nothing,
-    };
-    standing.serve(serve.serve(connection.io, Entrance::new(shown), drain)).await;
+fn attach(
+    connection: Connection,
+    serve: Arc<TunnelServe>,
+    blocklist: Arc<Blocklist>,
+    drain: drain::Watch,
+) -> impl Future<Output = ()> + Send {
+    let Connection { io, identity, .. } = connection;
+    // No `async fn`: that holds what it is called with twice.
+    async move {
+        let standing = blocklist.standing("grpc", identity.as_ref()).await;
+        let shown = match identity {
+            _ if standing.is_revoked() => Shown::Revoked,
+            Some(identity) => Shown::Certificate(identity),
+            None => Shown::Nothing,
+        };
+        standing.serve(serve.serve(io, Entrance::new(shown), drain)).await;
+    }
 }
 
 /// The certificates that are shut out, if anything can say so.

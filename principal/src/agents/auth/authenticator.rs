@@ -65,7 +65,7 @@ pub struct Entrance {
 
 /// By what an agent attached.
 #[derive(Debug)]
-pub struct Grant(Option<Held>);
+pub struct Grant(Option<Box<Held>>);
 
 /// Why a call is nobody's. The text is for the log alone.
 #[derive(Debug, thiserror::Error)]
@@ -214,7 +214,7 @@ impl Authenticator {
             LoginRefused::Wrong => Unknown::Login(name),
             LoginRefused::Busy => Unknown::Busy,
         })?;
-        Ok((self.agent(held.name().as_str(), certificate)?, Grant(Some(held))))
+        Ok((self.agent(held.name().as_str(), certificate)?, Grant(Some(Box::new(held)))))
     }
 
     /// The certificate that was shown, as far as the terms go.
@@ -270,7 +270,8 @@ impl Grant {
     /// Cancel safe.
     pub(in crate::agents) async fn withdrawn(&mut self) {
         match &mut self.0 {
-            Some(held) => held.withdrawn().await,
+            // Boxed: most agents have none, and each would keep room for it.
+            Some(held) => Box::pin(held.withdrawn()).await,
             None => std::future::pending().await,
         }
     }

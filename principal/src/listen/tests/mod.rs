@@ -70,7 +70,7 @@ async fn silent_callers_take_no_turn() {
     let (stream, peer) = listener.accept().await.unwrap();
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let open = Open::new(place, &ListenMetrics::default().of("kube"));
-    let terms = (LIMITS.handshake_timeout, &turns);
+    let terms = (LIMITS.handshake_timeout, turns.clone());
     let accepted = pin!(connection::accept(stream, peer, Some(authority.server()), terms, open));
     assert!(accepted.now_or_never().is_none());
     assert!(turns.come().now_or_never().is_some());
