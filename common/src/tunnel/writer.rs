@@ -24,8 +24,8 @@ pub struct Opening {
     pub pipe: PipeId,
     /// Where it is to lead.
     pub target: Target,
-    /// The session's control stream.
-    pub control: mpsc::Sender<PrincipalEvent>,
+    /// The session's control stream. Boxed: a queue has room for 32 items before there is any.
+    pub control: mpsc::Sender<Box<PrincipalEvent>>,
 }
 
 pub(super) struct Writer {
@@ -48,7 +48,7 @@ enum State {
 struct Gathering {
     pipe: PipeId,
     target: Target,
-    control: PollSender<PrincipalEvent>,
+    control: PollSender<Box<PrincipalEvent>>,
     early_data: BytesMut,
     next: PollSender<Chunk>,
 }
@@ -133,7 +133,7 @@ impl Writer {
         };
         let Gathering { pipe, target, mut control, early_data, next } = *gathering;
         let open = Open { pipe, target: Some(target), early_data: early_data.freeze() };
-        control.send_item(PrincipalEvent::Open(open)).map_err(|_closed| PipeError::SessionLost)?;
+        control.send_item(Box::new(PrincipalEvent::Open(open))).map_err(|_closed| PipeError::SessionLost)?;
         self.state = State::Open(next);
         Poll::Ready(Ok(()))
     }

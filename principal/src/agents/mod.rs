@@ -1,6 +1,7 @@
 //! The agents behind the doors: who there is, who is attached, how to reach them, and whose a key or a token is.
 
 pub mod auth;
+mod cancels;
 pub mod dialer;
 pub mod directory;
 pub mod handshake;

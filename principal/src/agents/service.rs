@@ -21,7 +21,7 @@ use common::{
         stream::Outgoing,
     },
 };
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future::OptionFuture, stream};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
@@ -118,17 +118,18 @@ impl TunnelService {
         })
     }
 
-    /// Runs a session until it ends, whoever ends it.
+    /// Runs a session until it ends, whoever ends it. What is large is boxed: an `async fn` holds it twice otherwise.
     async fn drive(
-        self,
+        self: Box<Self>,
         session: Arc<Session>,
-        mut events: Streaming<proto::AgentEvent>,
+        mut events: Box<Streaming<proto::AgentEvent>>,
         mut grant: Grant,
         peer: Peer,
     ) {
         let Liveliness { ping_interval, silence } = self.liveliness;
         let mut liveness = Liveness::new(ping_interval, silence, Instant::now());
-        let mut finishing = false;
+        // There is one while the principal drains.
+        let mut idle = None;
         let mut leaving = false;
         let mut kill = false;
         let why = loop {
@@ -161,11 +162,11 @@ impl TunnelService {
                     session.say(PrincipalEvent::Ping(liveness.ping(Instant::now())));
                 }
                 () = session.ended().cancelled() => break "replaced".to_owned(),
-                () = self.drain.draining(), if !finishing => {
-                    finishing = true;
+                () = self.drain.draining(), if idle.is_none() => {
+                    idle = Some(session.idle());
                     session.say(PrincipalEvent::GoAway(GoAwayReason::Draining));
                 }
-                () = session.idle(), if finishing => {
+                Some(()) = OptionFuture::from(idle.as_mut()) => {
                     kill = true;
                     break "draining".to_owned();
                 }
@@ -253,7 +254,7 @@ impl Tunnel for TunnelService {
             ended: Box::pin(session.ended().clone().cancelled_owned()),
         };
         peer.sessions.fetch_add(1, Ordering::Relaxed);
-        self.drain.spawn(span, self.clone().drive(session, events, grant, peer));
+        self.drain.spawn(span, Box::new(self.clone()).drive(session, Box::new(events), grant, peer));
         Ok(Response::new(control))
     }
 
@@ -307,11 +308,11 @@ impl Stream for ControlStream {
         if let Some(welcome) = this.welcome.take() {
             return Poll::Ready(Some(Ok(PrincipalEvent::Welcome(welcome).into())));
         }
-        if let Poll::Ready(Some(pipe)) = this.events.cancels.poll_recv(cx) {
+        if let Poll::Ready(pipe) = this.events.session.cancels.poll_next(cx) {
             return Poll::Ready(Some(Ok(PrincipalEvent::Cancel(pipe).into())));
         }
         if let Poll::Ready(Some(event)) = this.events.control.poll_recv(cx) {
-            return Poll::Ready(Some(Ok(event.into())));
+            return Poll::Ready(Some(Ok((*event).into())));
         }
         if let Poll::Ready((pipe, bytes)) = this.flow.grants().poll_next(cx) {
             return Poll::Ready(Some(Ok(PrincipalEvent::Grant(pipe, bytes).into())));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +26,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{DialError, Lease, metrics::TunnelMetrics};
+use super::{DialError, Lease, cancels::Cancels, metrics::TunnelMetrics};
 
 /// Shared by the registry, the service and every pipe of the session.
 #[derive(Debug)]
@@ -36,8 +37,9 @@ pub struct Session {
     since: Timestamp,
     /// Of the last ping, in microseconds; 0 before the first was answered.
     round_trip: AtomicU64,
-    control: mpsc::Sender<PrincipalEvent>,
-    cancels: mpsc::Sender<PipeId>,
+    control: mpsc::Sender<Box<PrincipalEvent>>,
+    /// Read by the control stream.
+    pub(super) cancels: Cancels,
     /// Pipes asked for and not open yet. A std mutex: held for a map operation, never across an await.
     pending: Mutex<HashMap<PipeId, Pending>>,
     next_pipe: AtomicU64,
@@ -58,11 +60,11 @@ pub(super) struct About {
     pub(super) instance: Option<String>,
 }
 
-/// The receiving ends of a session's events, for its control stream.
+/// What a session's control stream reads.
 #[derive(Debug)]
 pub(super) struct Events {
-    pub(super) control: mpsc::Receiver<PrincipalEvent>,
-    pub(super) cancels: mpsc::Receiver<PipeId>,
+    pub(super) control: mpsc::Receiver<Box<PrincipalEvent>>,
+    pub(super) session: Arc<Session>,
 }
 
 /// The pipe is not one that the session waits for: unknown, or opened before.
@@ -87,7 +89,7 @@ impl Session {
     ) -> (Arc<Self>, Events) {
         let (control, control_events) = mpsc::channel(common::tunnel::limits::QUEUED_OPENS);
         // A pipe is cancelled at most once, so this never fills while the agent reads its control stream.
-        let (cancels, cancel_events) = mpsc::channel(max_requests.saturating_mul(2));
+        let cancels = Cancels::new(max_requests.saturating_mul(2));
         let session = Arc::new(Self {
             id: SessionId::random(),
             agent,
@@ -104,7 +106,8 @@ impl Session {
             ended: CancellationToken::new(),
             metrics,
         });
-        (session, Events { control: control_events, cancels: cancel_events })
+        let events = Events { control: control_events, session: Arc::clone(&session) };
+        (session, events)
     }
 
     /// The session's id.
@@ -193,14 +196,17 @@ impl Session {
 
     /// Queues an event; `false` when the agent does not keep up with its control stream or is gone.
     pub(super) fn say(&self, event: PrincipalEvent) -> bool {
-        self.control.try_send(event).is_ok()
+        self.control.try_send(Box::new(event)).is_ok()
     }
 
-    /// Resolves when no exchange runs any more; afterwards none begins.
-    pub(super) async fn idle(&self) {
-        if let Ok(all) = self.slots.acquire_many(self.max_requests).await {
-            all.forget();
-        }
+    /// Resolves when no exchange runs any more; afterwards none begins. Boxed: it is for the end of a session alone.
+    pub(super) fn idle(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (slots, all) = (Arc::clone(&self.slots), self.max_requests);
+        Box::pin(async move {
+            if let Ok(all) = slots.acquire_many(all).await {
+                all.forget();
+            }
+        })
     }
 
     /// Ends the session: what waits for a pipe, or for the agent to take more, fails now.
@@ -222,7 +228,7 @@ impl Session {
         }
         if end == End::Cut {
             // A queue that is full means a control stream that is stuck: liveness ends that session.
-            self.cancels.try_send(pipe).unwrap_or_default();
+            self.cancels.push(pipe);
         }
     }
 

@@ -84,7 +84,7 @@ impl Dialer for Pipes {
         let opening = Opening { pipe: PipeId::FIRST, target, control };
         let (stream, outgoing) = TunnelStream::dial(opening, when_attached, Box::new(|_end: End| {}), None);
         self.drain.spawn(Span::none(), async move {
-            let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
+            let Some(PrincipalEvent::Open(open)) = opens.recv().await.map(|event| *event) else { return };
             assert_eq!(open.target, Some(Target::Redis));
             let (attach, when_open) = oneshot::channel();
             let (mut io, answers) = TunnelStream::accept(open.early_data, when_open, None);

@@ -105,7 +105,7 @@ impl Dialer for TestAgents {
         let (stream, outgoing) = TunnelStream::dial(opening, when_attached, on_end, None);
         let pipes = self.pipes.clone();
         self.drain.spawn(Span::none(), async move {
-            let Some(PrincipalEvent::Open(open)) = opens.recv().await else { return };
+            let Some(PrincipalEvent::Open(open)) = opens.recv().await.map(|event| *event) else { return };
             assert_eq!(open.target, Some(target));
             if let Some(error) = session.refuses {
                 attached.send(Err(error)).unwrap_or_default();
