@@ -183,6 +183,9 @@ where
         .max_concurrent_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(PENDING_RESETS)
         .max_frame_size(FRAME)
+        // What the principal's headers say is a few dozen bytes a pipe; the table of those it has said would cost it a
+        // kilobyte for each agent.
+        .header_table_size(0)
         .handshake(TokioIo::new(io))
         .await;
     let (send, connection) = handshake.map_err(ConnectError::Http2)?;

@@ -51,8 +51,8 @@ fn buffers<M: 'static>() -> BufferSettings {
     }
 }
 
-/// Holds any event but those with early data, for which it grows.
-const EVENTS: usize = 512;
+/// Holds pings and their like; it grows for a Hello, a Welcome and early data.
+const EVENTS: usize = 64;
 
 /// As much as tonic encodes by default before it hands on what there is.
 const YIELD: usize = 32 * 1024;
