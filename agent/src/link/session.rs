@@ -154,9 +154,7 @@ impl Session {
             }
             PrincipalEvent::Ping(nonce) => {
                 self.say(AgentEvent::Pong(nonce));
-                if let Some(nonce) = liveness.ping_along(now) {
-                    self.say(AgentEvent::Ping(nonce));
-                }
+                liveness.pinged(now);
             }
             PrincipalEvent::Pong(nonce) => {
                 if let Some(round_trip) = liveness.pong(nonce, now) {

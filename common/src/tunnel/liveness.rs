@@ -54,6 +54,13 @@ impl Liveness {
         (now + self.interval / 2 >= self.next_ping).then(|| self.ping(now))
     }
 
+    /// The peer has sent a Ping, which it goes on to do: as long as its Pings come, ours would tell neither end anything
+    /// that they and our Pongs do not. For the end that need not know what a round trip takes: two packets and not three.
+    /// The little more than an interval is for the peer's next Ping to be on its way.
+    pub fn pinged(&mut self, now: Instant) {
+        self.next_ping = self.next_ping.max(now + self.interval + self.interval / 8);
+    }
+
     /// The nonce of a Ping that is sent now.
     pub fn ping(&mut self, now: Instant) -> u64 {
         self.next_ping = now + self.interval;
@@ -96,6 +103,22 @@ mod tests {
         assert_eq!(liveness.pong(nonce, answered), None, "answered twice");
         assert!(!liveness.is_dead(answered + SILENCE - Duration::from_millis(1)));
         assert!(liveness.is_dead(answered + SILENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_pinged_does_not_ping_until_that_ends() {
+        let mut now = Instant::now();
+        let mut liveness = Liveness::new(INTERVAL, SILENCE, now);
+        for _ in 0..10 {
+            now += INTERVAL - Duration::from_millis(1);
+            assert_eq!(liveness.ping_due(now), None);
+            liveness.hear(now);
+            liveness.pinged(now);
+        }
+        let due = now + INTERVAL + INTERVAL / 8;
+        assert_eq!(liveness.wake_at(), due);
+        assert!(!liveness.is_dead(due));
+        assert!(liveness.ping_due(due).is_some());
     }
 
     #[tokio::test(start_paused = true)]
