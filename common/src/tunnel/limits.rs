@@ -36,9 +36,9 @@ pub const STREAM_WINDOW_MOST: u32 = 16 * 1024 * 1024;
 /// its first window each the readers of a session can hold when they stall.
 pub const WINDOW_BUDGET: u64 = 64 * 1024 * 1024;
 
-/// Bytes a second beyond which a pipe's window does not follow: what an API server writes. With it the first window is
-/// enough where the line is shorter than 3 ms there and back.
-pub const FASTEST: u64 = 160_000_000;
+/// Bytes a second beyond which a pipe's window does not follow: more than an API server writes. With it the first window is
+/// enough where the line is shorter than a millisecond there and back.
+pub const FASTEST: u64 = 500_000_000;
 
 /// What a chunk costs beside its data: more than gRPC and protobuf put around it, so that what HTTP/2 counts is never
 /// more than what was granted.

@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 has a window for each stream, too. It cannot grow by itself, so it is as large as a pipe may ever need, and
 //! would be that for each of the pipes whose readers stall. So each direction of a pipe has its *credit* on top: what the
-//! reader ([`super::window`]) has granted, and the writer ([`super::credit`]) keeps to. Grants travel on the control
+//! reader (`window.rs`) has granted, and the writer (`credit.rs`) keeps to. Grants travel on the control
 //! stream. In the pipe they would wait behind data that nobody reads, and could not be said after its end.
 
 #[cfg(test)]
