@@ -172,6 +172,15 @@ struct Client {
     driver: Driver,
 }
 
+// === impl EnrollError ===
+
+impl EnrollError {
+    /// What came over the wire has no cause here.
+    fn of(status: Status) -> Self {
+        if std::error::Error::source(&status).is_some() { Self::Broken(status) } else { Self::Refused(status) }
+    }
+}
+
 // === impl Client ===
 
 impl Client {
@@ -186,24 +195,19 @@ impl Client {
         call: impl AsyncFnOnce(&mut EnrollmentClient<Grpc>) -> Result<tonic::Response<T>, Status>,
     ) -> Result<T, EnrollError> {
         let Self { grpc, driver } = self;
-        // When it ends the call ends, too, and knows better how.
-        let run = async {
+        // When it ends the call ends, too, and knows better how: but not always where it ended just as the call began.
+        let ended = async {
             let _ended = driver.await;
-            std::future::pending::<()>().await;
+            tokio::time::sleep(LAST_WORD).await;
         };
         let answered = async {
             tokio::select! {
-                answer = call(grpc) => answer,
-                () = run => unreachable!("it never resolves"),
+                answer = call(grpc) => answer.map_err(EnrollError::of),
+                () = ended => Err(EnrollError::Broken(Status::unavailable("the connection ended"))),
             }
         };
-        match timeout(DEADLINE, answered).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            // What came over the wire has no cause here.
-            Ok(Err(status)) if std::error::Error::source(&status).is_some() => Err(EnrollError::Broken(status)),
-            Ok(Err(status)) => Err(EnrollError::Refused(status)),
-            Err(_elapsed) => Err(EnrollError::Silent),
-        }
+        let answer = timeout(DEADLINE, answered).await.map_err(|_elapsed| EnrollError::Silent)?;
+        answer.map(tonic::Response::into_inner)
     }
 }
 
@@ -259,3 +263,6 @@ fn short(status: &Status) -> String {
 
 /// For one call: the principal asks its API server twice, each of which may take some seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a call has after its connection has ended.
+const LAST_WORD: Duration = Duration::from_millis(100);
