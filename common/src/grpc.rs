@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
@@ -25,7 +25,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Grpc(http2::SendRequest<tonic::body::Body>);
 
-/// Runs the connection; resolves when it has ended.
+/// Runs the connection; resolves when it has ended, or takes no more calls: those that it has not taken are told so then, and
+/// those that run may go on.
 pub type Driver = BoxFuture<'static, Result<(), hyper::Error>>;
 
 /// Where a principal is. Its host is one that a certificate can name.
@@ -159,8 +160,10 @@ impl tower_service::Service<http::Request<tonic::body::Body>> for Grpc {
     type Error = hyper::Error;
     type Future = BoxFuture<'static, Result<Self::Response, hyper::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(cx)
+    /// Always: a connection that has ended says so to the call. Said here tonic would make a status of it that has no cause
+    /// and looks like one of the principal's.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
@@ -189,14 +192,72 @@ where
         .handshake(TokioIo::new(io))
         .await;
     let (send, connection) = handshake.map_err(ConnectError::Http2)?;
-    Ok((Grpc(send), Box::pin(connection)))
+    // Fused, which drops it as soon as it has ended: with it goes the queue of the calls that it has not taken. Kept by
+    // whoever has polled it to its end, it would let them wait for an answer for ever.
+    Ok((Grpc(send), connection.fuse().boxed()))
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{net::TcpListener, time::Instant};
+    use std::{convert::Infallible, pin::pin, sync::Arc};
+
+    use hyper::server::conn::http2 as server;
+    use tokio::{
+        net::TcpListener,
+        sync::Notify,
+        time::{Instant, sleep},
+    };
+    use tower_service::Service;
 
     use super::*;
+
+    fn call(grpc: &mut Grpc) -> impl Future<Output = Result<http::Response<Incoming>, hyper::Error>> + use<> {
+        let request = http::Request::post("https://principal").body(tonic::body::Body::empty()).unwrap();
+        timeout(HANDSHAKE, Service::call(grpc, request)).map(|answer| answer.expect("it is told"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_told_of_an_end_of_its_connection_that_came_before_it_or_with_it() {
+        for before in [true, false] {
+            let (near, far) = tokio::io::duplex(1 << 10);
+            let (mut grpc, mut driver) = http2(near, 1 << 20).await.unwrap();
+            drop(far);
+            let queued = call(&mut grpc);
+            let _ended = timeout(HANDSHAKE, &mut driver).await.unwrap();
+            let answer = if before { call(&mut grpc).await } else { queued.await };
+            answer.unwrap_err();
+        }
+    }
+
+    /// As a mesh's proxy does that is to be replaced.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_goes_on_where_the_connection_takes_no_more() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (mut grpc, mut driver) = http2(near, 1 << 20).await.unwrap();
+        let asked = Arc::new(Notify::new());
+        let tell = Arc::clone(&asked);
+        let service = hyper::service::service_fn(move |_| {
+            tell.notify_one();
+            sleep(HANDSHAKE / 2).map(|()| Ok::<_, Infallible>(http::Response::new(tonic::body::Body::empty())))
+        });
+        let mut server = pin!(server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(far), service));
+        let serve = async {
+            tokio::select! {
+                ended = server.as_mut() => return ended,
+                () = asked.notified() => {}
+            }
+            server.as_mut().graceful_shutdown();
+            server.await
+        };
+        let answer = call(&mut grpc);
+        let ended = async {
+            (&mut driver).await.unwrap();
+            assert!(call(&mut grpc).await.is_err());
+        };
+        let (served, answer, ()) = tokio::join!(serve, answer, ended);
+        served.unwrap();
+        assert_eq!(answer.unwrap().status(), http::StatusCode::OK);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_proxy_that_says_nothing_is_given_up() {

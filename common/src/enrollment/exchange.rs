@@ -164,21 +164,17 @@ impl EnrollError {
             _ => false,
         }
     }
+
+    /// What came over the wire has no cause here.
+    fn of(status: Status) -> Self {
+        if std::error::Error::source(&status).is_some() { Self::Broken(status) } else { Self::Refused(status) }
+    }
 }
 
 /// One connection, and what it takes to make calls on it.
 struct Client {
     grpc: EnrollmentClient<Grpc>,
     driver: Driver,
-}
-
-// === impl EnrollError ===
-
-impl EnrollError {
-    /// What came over the wire has no cause here.
-    fn of(status: Status) -> Self {
-        if std::error::Error::source(&status).is_some() { Self::Broken(status) } else { Self::Refused(status) }
-    }
 }
 
 // === impl Client ===
@@ -195,19 +191,19 @@ impl Client {
         call: impl AsyncFnOnce(&mut EnrollmentClient<Grpc>) -> Result<tonic::Response<T>, Status>,
     ) -> Result<T, EnrollError> {
         let Self { grpc, driver } = self;
-        // When it ends the call ends, too, and knows better how: but not always where it ended just as the call began.
-        let ended = async {
+        // When it ends the call ends, too, and knows better how; or goes on, where the principal only takes no other.
+        let run = async {
             let _ended = driver.await;
-            tokio::time::sleep(LAST_WORD).await;
+            std::future::pending::<()>().await;
         };
         let answered = async {
             tokio::select! {
-                answer = call(grpc) => answer.map_err(EnrollError::of),
-                () = ended => Err(EnrollError::Broken(Status::unavailable("the connection ended"))),
+                answer = call(grpc) => answer,
+                () = run => unreachable!("it never resolves"),
             }
         };
         let answer = timeout(DEADLINE, answered).await.map_err(|_elapsed| EnrollError::Silent)?;
-        answer.map(tonic::Response::into_inner)
+        answer.map(tonic::Response::into_inner).map_err(EnrollError::of)
     }
 }
 
@@ -263,6 +259,3 @@ fn short(status: &Status) -> String {
 
 /// For one call: the principal asks its API server twice, each of which may take some seconds.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long a call has after its connection has ended.
-const LAST_WORD: Duration = Duration::from_millis(100);

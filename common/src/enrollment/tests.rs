@@ -1,8 +1,13 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustls_pki_types::CertificateDer;
 
+use tokio::time::{Instant, sleep};
+
 use super::*;
-use crate::{AgentName, grpc::Address};
+use crate::{
+    AgentName,
+    grpc::{Address, http2},
+};
 
 fn token() -> JoinToken {
     JoinToken {
@@ -116,5 +121,22 @@ fn addresses_are_read_with_and_without_brackets() {
     assert_eq!(host("a.b:1").as_deref(), Some("a.b"));
     for bad in ["", "a", "a:", "a:0", "a:65536", "::1:1", "a b:1", ":1"] {
         assert_eq!(host(bad), None, "{bad:?}");
+    }
+}
+
+/// As a principal does that enrolls nobody: what it has against the connection it says after the agent's last word of TLS.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_as_the_call_begins_ends_the_call() {
+    let agent = AgentName::parse("edge").unwrap();
+    // Whether the call or the connection is looked at first is a matter of chance.
+    for round in 0..64 {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let connection = http2(near, 1 << 20).await.unwrap();
+        drop(far);
+        sleep(std::time::Duration::from_millis(1)).await;
+        let began = Instant::now();
+        let error = renew(connection, &agent).await.unwrap_err();
+        assert!(matches!(error, EnrollError::Broken(_)), "{error}");
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO, "{round}");
     }
 }
