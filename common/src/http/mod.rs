@@ -7,4 +7,5 @@ pub mod body;
 pub mod headers;
 pub mod pool;
 pub mod refusal;
+pub mod sender;
 pub mod upgrade;

@@ -19,13 +19,13 @@ use std::{
 
 use common::{
     Report, drain,
-    http::pool::{self, Pool},
+    http::{
+        pool::{self, Pool},
+        sender::Sender,
+    },
 };
 use http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-};
+use hyper::{body::Incoming, client::conn::http1};
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 use tracing::{debug, debug_span};
@@ -54,14 +54,14 @@ pub(super) enum SendError {
 
 /// One connection. Dropping it closes it when what runs on it has ended.
 struct Connection {
-    sender: SendRequest<SendBody>,
+    sender: Sender<SendBody>,
     running: Running,
 }
 
 /// Where a connection's sender waits for the end of its answer. The connection's own task looks after each of its turns,
 /// since it is there that an exchange ends; whoever puts a sender in looks once, since it may have ended already.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<Option<SendRequest<SendBody>>>>);
+struct Running(Arc<Mutex<Option<Sender<SendBody>>>>);
 
 // === impl Connections ===
 
@@ -96,11 +96,13 @@ impl Connections {
             if reused && connection.sender.ready().await.is_err() {
                 continue;
             }
-            match connection.sender.try_send_request(request).await {
-                Ok(answer) => {
-                    let Connection { sender, running } = connection;
-                    running.begin(sender);
-                    running.park_ended(&self.pool);
+            let Connection { sender, running } = connection;
+            match sender.send(request).await {
+                Ok((answer, sender)) => {
+                    if let Some(sender) = sender {
+                        running.begin(sender);
+                        running.park_ended(&self.pool);
+                    }
                     return Ok(answer);
                 }
                 Err(mut error) => match error.take_message() {
@@ -113,15 +115,16 @@ impl Connections {
 
     async fn connect(&self) -> Result<Connection, SendError> {
         let io = self.connector.clone().oneshot(self.server.clone()).await.map_err(SendError::Connect)?;
-        let (sender, connection) = http1::handshake(io).await.map_err(SendError::Exchange)?;
+        let (requests, connection) = http1::handshake(io).await.map_err(SendError::Exchange)?;
+        let (sender, driven) = Sender::new(requests);
         let running = Running::default();
         let (mut connection, pool, ours) = (connection.with_upgrades(), Arc::clone(&self.pool), running.clone());
         self.drain.spawn(debug_span!("connection"), async move {
-            let ended = poll_fn(|cx| {
+            let ended = driven.drive(poll_fn(move |cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
                 ours.park_ended(&pool);
                 polled
-            });
+            }));
             if let Err(error) = ended.await {
                 debug!(error = %Report(&error), "connection to the API server ended");
             }
@@ -147,7 +150,7 @@ impl pool::Connection for Connection {
 // === impl Running ===
 
 impl Running {
-    fn begin(&self, sender: SendRequest<SendBody>) {
+    fn begin(&self, sender: Sender<SendBody>) {
         *self.sender() = Some(sender);
     }
 
@@ -159,7 +162,7 @@ impl Running {
         }
     }
 
-    fn sender(&self) -> MutexGuard<'_, Option<SendRequest<SendBody>>> {
+    fn sender(&self) -> MutexGuard<'_, Option<Sender<SendBody>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,6 @@
 //! peer has stopped reading, and its idle reaper would hold up the drain.
 
 use std::{
-    convert::Infallible,
     error::Error,
     fmt,
     pin::Pin,
@@ -21,7 +20,10 @@ use std::{
 use bytes::Bytes;
 use common::{
     AgentName, Refusal, Report, drain,
-    http::pool::{Connection, Pool},
+    http::{
+        pool::{Connection, Pool},
+        sender::Sender,
+    },
     tunnel::{PipeError, SessionId, Target, error::RefusedReason},
 };
 use http::{Request, Response, StatusCode};
@@ -30,7 +32,6 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
 
 use super::upload::{Upload, UploadBody};
@@ -47,13 +48,9 @@ pub(crate) struct Client<B: Body> {
 /// Idle pipes by session, so that a pipe of a session that was replaced is never used for the next one.
 type Pipes<B> = Pool<SessionId, Pipe<UploadBody<B>>>;
 
-/// One pipe with HTTP/1.1 in it. Dropping it ends the pipe, whatever runs in it.
-struct Pipe<B> {
-    sender: http1::SendRequest<B>,
-    /// The task that drives the pipe ends when this is dropped. hyper's own way to close waits until the peer has taken
-    /// what is buffered, which a peer that stalls never does.
-    _alive: oneshot::Sender<Infallible>,
-}
+/// One pipe with HTTP/1.1 in it. Dropping it ends the pipe, whatever runs in it: hyper's own way to close waits until the
+/// peer has taken what is buffered, which a peer that stalls never does.
+struct Pipe<B>(Sender<B>);
 
 /// The body of an answer. Its clean end gives the pipe back; dropping it before cuts the pipe.
 pub(crate) struct PipeBody<B: Body> {
@@ -63,7 +60,8 @@ pub(crate) struct PipeBody<B: Body> {
 
 /// What an exchange holds until its answer has ended.
 pub(crate) struct Exchange<B: Body> {
-    pipe: Pipe<UploadBody<B>>,
+    /// None when it has ended already.
+    pipe: Option<Pipe<UploadBody<B>>>,
     pool: Arc<Pipes<B>>,
     upload: Upload,
     lease: Lease,
@@ -121,12 +119,12 @@ where
                 None => self.dial(lease.session).await?,
             };
             // A pipe that was just put back may have a word to say yet, for instance that it is closed.
-            if reused && pipe.sender.ready().await.is_err() {
+            if reused && pipe.0.ready().await.is_err() {
                 continue;
             }
-            match pipe.sender.try_send_request(request).await {
-                Ok(response) => {
-                    let exchange = Exchange { pipe, pool: Arc::clone(&self.pool), upload, lease };
+            match pipe.0.send(request).await {
+                Ok((response, sender)) => {
+                    let exchange = Exchange { pipe: sender.map(Pipe), pool: Arc::clone(&self.pool), upload, lease };
                     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                     return Ok(response.map(|incoming| PipeBody::new(incoming, exchange, switches)));
                 }
@@ -140,20 +138,14 @@ where
 
     async fn dial(&self, session: SessionId) -> Result<Pipe<UploadBody<B>>, SendError> {
         let stream = self.dialer.dial(session, self.target).map_err(SendError::Dial)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
-        let (alive, gone) = oneshot::channel();
+        let (requests, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(SendError::Exchange)?;
+        let (sender, driven) = Sender::new(requests);
         self.drain.spawn(debug_span!("pipe", %session), async move {
-            tokio::select! {
-                biased;
-                ended = connection.with_upgrades() => {
-                    if let Err(error) = ended {
-                        debug!(error = %Report(&error), "pipe ended");
-                    }
-                }
-                _ = gone => {}
+            if let Some(Err(error)) = driven.drive_while_used(connection.with_upgrades()).await {
+                debug!(error = %Report(&error), "pipe ended");
             }
         });
-        Ok(Pipe { sender, _alive: alive })
+        Ok(Pipe(sender))
     }
 }
 
@@ -167,7 +159,7 @@ impl<B: Body> fmt::Debug for Client<B> {
 
 impl<B> Connection for Pipe<B> {
     fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.0.is_closed()
     }
 }
 
@@ -189,7 +181,7 @@ impl<B: Body> PipeBody<B> {
     }
 
     fn finish(&mut self) {
-        if let Some(Exchange { pipe, pool, upload, lease }) = self.exchange.take()
+        if let Some(Exchange { pipe: Some(pipe), pool, upload, lease }) = self.exchange.take()
             // An answer that did not wait for all of its request: the rest has no place in the next exchange.
             && upload.is_complete()
         {
