@@ -80,6 +80,7 @@ pub(crate) struct Get {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("rounds", |arg| arg.help("How many lists each contestant delivers per table").default_value("10")))]
 pub(crate) struct List {
     /// What the list is of; each is a table
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Population::Managed])]
@@ -106,18 +107,8 @@ pub(crate) struct List {
     )]
     pub(crate) encoding: Vec<Encoding>,
 
-    /// How many lists each contestant delivers per table
-    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-
-    /// Who takes part
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_values_t = [Kind::Direct, Kind::Chain, Kind::Ours, Kind::OursNoFilter]
-    )]
-    pub(crate) contestants: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) turns: Turns,
 
     #[command(flatten)]
     pub(crate) common: Common,

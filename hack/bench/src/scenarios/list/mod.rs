@@ -28,7 +28,7 @@ struct Work {
 }
 
 pub(crate) async fn run(args: &args::List) -> Result<()> {
-    let stage = Stage::set(Task::List, &args.contestants, &args.common).await?;
+    let stage = Stage::set(Task::List, &args.turns.contestants, &args.common).await?;
     let protocol = args.common.protocol();
     let mut comparisons = Vec::new();
     for &population in &args.population {
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &args::List) -> Result<()> {
             };
             let items = population.items(args);
             let work = Work { population, items, value_bytes: args.size, encoding, protocol };
-            let comparison = Comparison::new(&stage, work)?.measured(&stage, args.rounds, turn).await?;
+            let comparison = Comparison::new(&stage, work)?.measured(&stage, args.turns.rounds, turn).await?;
             let title = format!("List of {}", population.title(items, args.size));
             println!("{}", comparison.table(&title, &format!("{encoding}, {protocol}")));
             comparisons.push(comparison);
