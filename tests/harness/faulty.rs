@@ -29,7 +29,7 @@ use tokio::{
 };
 use tracing::Span;
 
-use crate::{World, pki, raw, raw::Caller, world::Attached};
+use crate::{World, link::Link, pki, raw, raw::Caller, world::Attached};
 
 /// The server. Dropping it cuts everything.
 pub struct Faulty {
@@ -188,6 +188,16 @@ impl Rig {
         Self { world, server, agent: Some(agent), caller }
     }
 
+    /// The same with faults on demand, where what is between principal and agent can be cut, stalled and delayed.
+    pub async fn distant(world: World) -> (Self, Link) {
+        let link = Link::to(world.principal.grpc).await;
+        let server = Faulty::on_demand().await;
+        let port = link.address.port();
+        let agent = attach_with(&world, &server, |config| config.server.1 = port).await;
+        let caller = Caller::of(&world, AGENT);
+        (Self { world, server, agent: Some(agent), caller }, link)
+    }
+
     /// One request, on a connection of its own.
     pub async fn ask(&self, request: impl AsRef<[u8]>) -> raw::Answer {
         self.caller.ask(self.world.door(), request).await
@@ -209,10 +219,15 @@ impl Rig {
 
 /// An agent called [`AGENT`], without the filter, in front of `server`.
 pub async fn attach(world: &World, server: &Faulty) -> Attached {
+    attach_with(world, server, |_config| {}).await
+}
+
+async fn attach_with(world: &World, server: &Faulty, change: impl FnOnce(&mut agent::config::Config)) -> Attached {
     let kubeconfig = server.kubeconfig(world.folder());
     let open = |config: &mut agent::config::Config| {
         config.managed_only = false;
         config.kube.kubeconfig = Some(kubeconfig);
+        change(config);
     };
     world.agent_with(AGENT, "argocd", open).await
 }

@@ -10,9 +10,9 @@ use harness::{
     audit::Audit,
     client::{self, Protocol},
     eventually,
-    faulty::{AGENT, Faulty, Rig},
+    faulty::Rig,
     link::Link,
-    raw::{Caller, get},
+    raw::get,
     scene::Scene,
 };
 use tokio::time::Instant;
@@ -88,19 +88,9 @@ async fn a_get_of_what_argo_cd_tracks_is_one_request_to_the_api_server() {
 
 /// An agent far away, in front of an API server beside it.
 async fn distant() -> (Rig, Link) {
-    let world = World::start().await;
-    let link = Link::to(world.principal.grpc).await;
-    let server = Faulty::on_demand().await;
-    let kubeconfig = server.kubeconfig(world.folder());
-    let through = |config: &mut agent::config::Config| {
-        config.server.1 = link.address.port();
-        config.managed_only = false;
-        config.kube.kubeconfig = Some(kubeconfig);
-    };
-    let agent = world.agent_with(AGENT, "argocd", through).await;
+    let (rig, link) = Rig::distant(World::start().await).await;
     link.delay(ROUND_TRIP / 2);
-    let caller = Caller::of(&world, AGENT);
-    (Rig { world, server, agent: Some(agent), caller }, link)
+    (rig, link)
 }
 
 /// How often the line was passed there and back.

@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{
-    World, eventually,
-    faulty::{AGENT, Faulty, Rig},
-    link::Link,
-    raw::{Caller, get},
-    soon,
-};
+use harness::{World, eventually, faulty::Rig, raw::get, soon};
 
 use super::{POD, WATCH};
 
@@ -20,23 +14,14 @@ async fn a_network_that_swallows_everything_times_out_and_heals() {
         config.silence = Duration::from_secs(4);
     })
     .await;
-    let link = Link::to(world.principal.grpc).await;
-    let server = Faulty::on_demand().await;
-    let kubeconfig = server.kubeconfig(world.folder());
-    let through = |config: &mut agent::config::Config| {
-        config.server.1 = link.address.port();
-        config.managed_only = false;
-        config.kube.kubeconfig = Some(kubeconfig);
-    };
-    let agent = world.agent_with(AGENT, "argocd", through).await;
-    let caller = Caller::of(&world, AGENT);
-    let ask = async || caller.ask(world.door(), get(POD)).await.status;
+    let (rig, link) = Rig::distant(world).await;
+    let ask = async || rig.get(POD).await.status;
     assert_eq!(ask().await, 200);
     link.stall();
     assert_eq!(ask().await, 504);
     eventually("the agent is detached", async || (ask().await == 502).then_some(())).await;
     // The agent, too, hears nothing any more, and tries again, in vain.
-    let mut connected = agent.agent.connected.clone();
+    let mut connected = rig.agent.as_ref().unwrap().agent.connected.clone();
     soon(connected.wait_for(|connected| !connected)).await.unwrap();
     link.cut();
     link.resume();
@@ -49,17 +34,7 @@ async fn a_network_that_swallows_everything_times_out_and_heals() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut_takes_every_request_with_it_and_leaves_nothing() {
-    let world = World::start().await;
-    let link = Link::to(world.principal.grpc).await;
-    let server = Faulty::on_demand().await;
-    let kubeconfig = server.kubeconfig(world.folder());
-    let through = |config: &mut agent::config::Config| {
-        config.server.1 = link.address.port();
-        config.managed_only = false;
-        config.kube.kubeconfig = Some(kubeconfig);
-    };
-    let agent = world.agent_with(AGENT, "argocd", through).await;
-    let rig = Rig { caller: Caller::of(&world, AGENT), world, server, agent: Some(agent) };
+    let (rig, link) = Rig::distant(World::start().await).await;
     let mut watches = Vec::new();
     for _ in 0..50 {
         let mut raw = rig.caller.connect(rig.world.door()).await.unwrap();
