@@ -39,7 +39,8 @@ pub(super) struct Introduction {
 /// An attached session's ends.
 #[derive(Debug)]
 pub(super) struct Attached {
-    pub(super) client: TunnelClient<Grpc>,
+    /// The connection, for pipes.
+    pub(super) grpc: Grpc,
     pub(super) welcome: Welcome,
     pub(super) say: mpsc::Sender<AgentEvent>,
     pub(super) events: Streaming<proto::PrincipalEvent>,
@@ -73,7 +74,7 @@ pub(super) async fn attach(
 ) -> Result<Attached, AttachError> {
     // tonic wants an origin; what counts is the connection that exists.
     let origin = http::Uri::from_static("http://principal");
-    let mut client = TunnelClient::with_origin(grpc, origin).max_decoding_message_size(MESSAGE);
+    let mut client = TunnelClient::with_origin(grpc.clone(), origin).max_decoding_message_size(MESSAGE);
     // Events of the agent are few: pongs, refusals, a good-bye.
     let (say, said) = mpsc::channel(QUEUED_OPENS);
     let hello = AgentEvent::Hello(Hello {
@@ -110,7 +111,7 @@ pub(super) async fn attach(
         return Err(AttachError::Version(welcome.version));
     }
     let windows = Windows { own: introduction.window, peers: welcome.window };
-    Ok(Attached { client, welcome, say, events, flow: Flow::new(windows, grants, budget) })
+    Ok(Attached { grpc, welcome, say, events, flow: Flow::new(windows, grants, budget) })
 }
 
 /// Ends when nobody can say anything any more.

@@ -1,12 +1,15 @@
 //! One pipe at the agent: opened because the principal asked, served by an executor until it ends.
 
+use std::future::poll_fn;
+
 use common::{
-    drain,
-    proto::tunnel_client::TunnelClient,
-    tunnel::{PIPE_HEADER, PipeError, SESSION_HEADER, SessionId, TunnelStream, event::Open, flow::PipeFlow},
+    Report, drain,
+    tunnel::{
+        Incoming, PipeError, PipeId, SessionId, TunnelStream, call, event::Open, flow::PipeFlow, stream::Outgoing,
+    },
 };
 use tokio::sync::oneshot;
-use tonic::{Request, metadata::MetadataValue};
+use tower_service::Service;
 use tracing::debug;
 
 use super::connect::Grpc;
@@ -17,7 +20,7 @@ use crate::dispatch::Admitted;
 /// # Cancel safety
 /// Dropping the future cuts the pipe and cancels what runs in it.
 pub(super) async fn serve(
-    mut client: TunnelClient<Grpc>,
+    grpc: Grpc,
     session: SessionId,
     open: Open,
     flow: Option<PipeFlow>,
@@ -29,20 +32,26 @@ pub(super) async fn serve(
     let (mut stream, outgoing) = TunnelStream::accept(open.early_data, when_attached, flow);
     let remainder = stream.remainder();
     let call = async {
-        let mut request = Request::new(outgoing);
-        request.metadata_mut().insert(SESSION_HEADER, MetadataValue::from(session.get()));
-        request.metadata_mut().insert(PIPE_HEADER, MetadataValue::from(pipe.get()));
-        let inbound = match client.pipe(request).await {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => {
-                debug!(%pipe, error = %status.message(), "pipe not opened");
-                Err(PipeError::Cut(status.message().to_owned()))
-            }
-        };
+        let incoming = open_pipe(grpc, session, pipe, outgoing).await;
+        if let Err(error) = &incoming {
+            debug!(%pipe, error = %Report(error), "pipe not opened");
+        }
         // The executor may have ended already.
-        attached.send(inbound).unwrap_or_default();
+        attached.send(incoming).unwrap_or_default();
     };
     tokio::join!(call, admitted.serve(stream, finish));
     // It holds its place for as long.
     remainder.hear_out().await;
+}
+
+/// The call itself, until it is answered.
+async fn open_pipe(
+    mut grpc: Grpc,
+    session: SessionId,
+    pipe: PipeId,
+    outgoing: Outgoing,
+) -> Result<Incoming, PipeError> {
+    let lost = |error| PipeError::Cut(Report(&error).to_string());
+    poll_fn(|cx| grpc.poll_ready(cx)).await.map_err(lost)?;
+    call::opened(grpc.call(call::request(session, pipe, outgoing)).await.map_err(lost)?)
 }

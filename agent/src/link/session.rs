@@ -188,11 +188,11 @@ impl Session {
         };
         match admitted {
             Ok(admitted) => {
-                let client = self.attached.client.clone();
+                let grpc = self.attached.grpc.clone();
                 let session = self.attached.welcome.session;
                 let (flow, finish) = (self.attached.flow.pipe(pipe), self.finish.1.clone());
                 let serve = async move {
-                    pipe::serve(client, session, open, flow, admitted, finish).await;
+                    pipe::serve(grpc, session, open, flow, admitted, finish).await;
                     pipe
                 };
                 let abort = self.pipes.spawn(serve.instrument(debug_span!("pipe", %pipe)));

@@ -288,6 +288,7 @@ pub struct Grant {
     #[prost(uint32, tag = "2")]
     pub bytes: u32,
 }
+/// A reader need not wait for the rest of a message to pass on what it has, so a message has each field once at most.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Chunk {
     #[prost(bytes = "bytes", tag = "1")]

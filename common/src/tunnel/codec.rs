@@ -1,15 +1,14 @@
 //! Protobuf on gRPC, with buffers that fit what a call carries.
 //!
 //! Every call has a buffer for each direction for as long as it lives. tonic makes them 8 KiB; an agent's control stream
-//! lives as long as the agent and carries a few bytes every ten seconds, and there are ten thousand of them.
+//! lives as long as the agent and carries a few bytes every ten seconds, and there are ten thousand of them. Pipes do without
+//! it ([`super::call`]).
 
-use std::{any::TypeId, marker::PhantomData};
+use std::marker::PhantomData;
 
 use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
-
-use crate::proto::Chunk;
 
 /// What the generated code encodes `T` and decodes `U` with.
 #[derive(Debug, Clone, Copy)]
@@ -34,20 +33,11 @@ where
     type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(buffers::<T>())
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(EVENTS, YIELD))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(buffers::<U>())
-    }
-}
-
-/// A pipe's chunks keep tonic's own: its buffer is shared out among the chunks that it holds.
-fn buffers<M: 'static>() -> BufferSettings {
-    if TypeId::of::<M>() == TypeId::of::<Chunk>() {
-        BufferSettings::default()
-    } else {
-        BufferSettings::new(EVENTS, YIELD)
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(EVENTS, YIELD))
     }
 }
 

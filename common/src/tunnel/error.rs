@@ -38,6 +38,11 @@ pub enum RefusedReason {
 // === impl PipeError ===
 
 impl PipeError {
+    /// It ended, and nobody said so.
+    pub(super) fn dropped() -> Self {
+        Self::Cut("the peer dropped it".to_owned())
+    }
+
     /// Finds the pipe's error in the chain of causes of `error`, through however many layers of HTTP wrapped it.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {

@@ -1,17 +1,20 @@
 //! The inbound half of a pipe.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use tokio::{io::ReadBuf, sync::oneshot};
+use tokio::{
+    io::ReadBuf,
+    sync::oneshot::{self, error::RecvError},
+};
 
-use super::{PipeError, flow::Inbound, stream::Attached, window::Overdrawn};
-use crate::proto::Chunk;
+use super::{Incoming, PipeError, cutter::Piece, flow::Inbound, stream::Attached, window::Overdrawn};
 
 /// ```text
 ///  Waiting ──attached──► Open ──cut──► Broken   (an error, as often as it is read)
@@ -31,7 +34,7 @@ pub(super) struct Reader {
 
 enum State {
     Waiting(oneshot::Receiver<Attached>),
-    Open(Box<tonic::Streaming<Chunk>>),
+    Open(Incoming),
     Broken(PipeError),
 }
 
@@ -50,24 +53,14 @@ impl Reader {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.data.is_empty() && !self.finished {
             self.state = match &mut self.state {
-                State::Waiting(attached) => match ready!(Pin::new(attached).poll(cx)) {
-                    Ok(Ok(streaming)) => State::Open(Box::new(streaming)),
-                    Ok(Err(error)) => State::Broken(error),
-                    Err(_dropped) => State::Broken(PipeError::SessionLost),
-                },
-                State::Open(streaming) => match ready!(Pin::new(streaming.as_mut()).poll_next(cx)) {
-                    Some(Ok(chunk)) => match take(self.inbound.as_mut(), &chunk) {
-                        Ok(()) => {
-                            self.data = chunk.data;
-                            self.finished = chunk.fin;
-                            continue;
-                        }
-                        Err(Overdrawn) => {
-                            State::Broken(PipeError::Cut("the peer sent more than was granted".to_owned()))
-                        }
-                    },
-                    Some(Err(status)) => State::Broken(PipeError::Cut(status.message().to_owned())),
-                    None => State::Broken(PipeError::Cut("the peer dropped it".to_owned())),
+                State::Waiting(attached) => State::after(ready!(Pin::new(attached).poll(cx))),
+                State::Open(incoming) => match ready!(poll_taken(incoming, self.inbound.as_mut(), cx)) {
+                    Ok(Piece { data, fin, .. }) => {
+                        self.data = data;
+                        self.finished = fin;
+                        continue;
+                    }
+                    Err(error) => State::Broken(error),
                 },
                 State::Broken(error) => return Poll::Ready(Err(error.clone().into())),
             };
@@ -80,15 +73,12 @@ impl Reader {
     /// Throws away what still comes, until the peer has ended the call.
     pub(super) async fn hear_out(mut self) {
         loop {
-            match &mut self.state {
-                State::Waiting(attached) => match attached.await {
-                    Ok(Ok(streaming)) => self.state = State::Open(Box::new(streaming)),
-                    Ok(Err(_)) | Err(_) => return,
-                },
-                State::Open(streaming) => match streaming.next().await {
-                    // Granted nonetheless: whoever writes may have to come to its end first.
-                    Some(Ok(chunk)) if take(self.inbound.as_mut(), &chunk).is_ok() => {}
-                    Some(Ok(_) | Err(_)) | None => return,
+            self.state = match &mut self.state {
+                State::Waiting(attached) => State::after(attached.await),
+                // Counted nonetheless: whoever writes may have to come to its end first.
+                State::Open(incoming) => match poll_fn(|cx| poll_taken(incoming, self.inbound.as_mut(), cx)).await {
+                    Ok(_thrown_away) => continue,
+                    Err(_ended) => return,
                 },
                 State::Broken(_) => return,
             }
@@ -109,8 +99,8 @@ impl Reader {
                     self.state = State::Broken(error.clone());
                     Some(error)
                 }
-                Ok(Ok(streaming)) => {
-                    self.state = State::Open(Box::new(streaming));
+                Ok(Ok(incoming)) => {
+                    self.state = State::Open(incoming);
                     None
                 }
                 Err(oneshot::error::TryRecvError::Closed) => Some(PipeError::SessionLost),
@@ -121,12 +111,28 @@ impl Reader {
     }
 }
 
-/// A chunk leaves the connection's buffers. One that is nothing but the end costs nothing.
-fn take(inbound: Option<&mut Inbound>, chunk: &Chunk) -> Result<(), Overdrawn> {
-    match inbound {
-        Some(inbound) if !(chunk.fin && chunk.data.is_empty()) => inbound.take(chunk.data.len()),
-        Some(_) | None => Ok(()),
+// === impl State ===
+
+impl State {
+    fn after(attached: Result<Attached, RecvError>) -> Self {
+        match attached {
+            Ok(Ok(incoming)) => Self::Open(incoming),
+            Ok(Err(error)) => Self::Broken(error),
+            Err(_dropped) => Self::Broken(PipeError::SessionLost),
+        }
     }
+}
+
+/// The next piece leaves the connection's buffers, and is counted.
+fn poll_taken(
+    incoming: &mut Incoming,
+    inbound: Option<&mut Inbound>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Piece, PipeError>> {
+    let piece = ready!(incoming.poll_piece(cx))?;
+    let overdrawn = |Overdrawn| PipeError::Cut("the peer sent more than was granted".to_owned());
+    inbound.map_or(Ok(()), |inbound| inbound.take(piece.cost)).map_err(overdrawn)?;
+    Poll::Ready(Ok(piece))
 }
 
 impl fmt::Debug for Reader {

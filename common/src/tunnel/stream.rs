@@ -1,26 +1,27 @@
 //! A pipe as a byte stream: what HTTP and every other protocol runs on, unaware of the tunnel.
 
 use std::{
+    convert::Infallible,
     fmt, io, mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use http_body::Frame;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{mpsc, oneshot},
 };
 
 use super::{
-    PipeError,
+    Incoming, PipeError, call,
     credit::{Credit, Granted},
     flow::{Inbound, PipeFlow},
     reader::Reader,
     writer::{Opening, Writer},
 };
-use crate::proto::Chunk;
 
 /// One pipe, as either end sees it.
 ///
@@ -43,7 +44,7 @@ pub struct TunnelStream {
 pub struct Remainder(oneshot::Receiver<Reader>);
 
 /// The inbound half, handed over once the pipe is open, or the reason why it never will be.
-pub type Attached = Result<tonic::Streaming<Chunk>, PipeError>;
+pub type Attached = Result<Incoming, PipeError>;
 
 /// Told how a stream ended, when it is dropped.
 pub type OnEnd = Box<dyn FnOnce(End) + Send>;
@@ -59,12 +60,25 @@ pub enum End {
     Cut,
 }
 
-/// The outbound half, to be polled by the connection. Ends without a final chunk when the stream is cut.
+/// The outbound half as the body of the call, to be polled by the connection. Ends without a final chunk when the stream
+/// is cut.
 #[derive(Debug)]
 pub struct Outgoing {
-    chunks: mpsc::Receiver<Chunk>,
+    /// Each of them a chunk.
+    frames: mpsc::Receiver<Bytes>,
+    /// What gRPC wants to be said after them, if that is not said yet.
+    last: Last,
     /// A writer that waits for credit waits for nothing once this is dropped.
     granted: Option<Arc<Granted>>,
+}
+
+/// How a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// An answer: with a status.
+    Status,
+    /// A request, or an answer whose status is said: with its data.
+    Nothing,
 }
 
 // === impl TunnelStream ===
@@ -79,10 +93,11 @@ impl TunnelStream {
         on_end: OnEnd,
         flow: Option<PipeFlow>,
     ) -> (Self, Outgoing) {
-        let (sender, chunks) = mpsc::channel(super::limits::QUEUED_CHUNKS);
+        let (sender, frames) = mpsc::channel(super::limits::QUEUED_CHUNKS);
         let (credit, inbound, granted) = directions(flow);
         let (reader, writer) = (Reader::new(Bytes::new(), attached, inbound), Writer::opening(opening, sender, credit));
-        (Self { reader, writer, on_end: Some(on_end), remainder: None }, Outgoing { chunks, granted })
+        let outgoing = Outgoing { frames, last: Last::Status, granted };
+        (Self { reader, writer, on_end: Some(on_end), remainder: None }, outgoing)
     }
 
     /// The agent's end: `early_data` is read first, then what comes through the pipe once it is open. Without a `flow`
@@ -93,10 +108,11 @@ impl TunnelStream {
         attached: oneshot::Receiver<Attached>,
         flow: Option<PipeFlow>,
     ) -> (Self, Outgoing) {
-        let (sender, chunks) = mpsc::channel(super::limits::QUEUED_CHUNKS);
+        let (sender, frames) = mpsc::channel(super::limits::QUEUED_CHUNKS);
         let (credit, inbound, granted) = directions(flow);
         let (reader, writer) = (Reader::new(early_data, attached, inbound), Writer::open(sender, credit));
-        (Self { reader, writer, on_end: None, remainder: None }, Outgoing { chunks, granted })
+        let outgoing = Outgoing { frames, last: Last::Nothing, granted };
+        (Self { reader, writer, on_end: None, remainder: None }, outgoing)
     }
 
     /// What will be left when the stream is dropped.
@@ -179,18 +195,27 @@ impl Remainder {
 
 // === impl Outgoing ===
 
-impl futures_util::Stream for Outgoing {
-    type Item = Chunk;
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
-        self.get_mut().chunks.poll_recv(cx)
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let frame = match ready!(this.frames.poll_recv(cx)) {
+            Some(frame) => Frame::data(frame),
+            None => match mem::replace(&mut this.last, Last::Nothing) {
+                Last::Status => Frame::trailers(call::last_word()),
+                Last::Nothing => return Poll::Ready(None),
+            },
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
         if let Some(granted) = &self.granted {
-            granted.close(PipeError::Cut("the peer dropped it".to_owned()));
+            granted.close(PipeError::dropped());
         }
     }
 }

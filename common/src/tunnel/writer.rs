@@ -13,9 +13,9 @@ use super::{
     PipeError, PipeId, Target,
     credit::Credit,
     event::{Open, PrincipalEvent},
+    frame,
     limits::{CHUNK, EARLY_DATA},
 };
-use crate::proto::Chunk;
 
 /// What it takes to ask an agent for a pipe.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 /// ```
 enum State {
     Opening(Box<Gathering>),
-    Open(PollSender<Chunk>),
+    Open(PollSender<Bytes>),
     Finished,
 }
 
@@ -50,20 +50,20 @@ struct Gathering {
     target: Target,
     control: PollSender<Box<PrincipalEvent>>,
     early_data: BytesMut,
-    next: PollSender<Chunk>,
+    next: PollSender<Bytes>,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn opening(opening: Opening, next: mpsc::Sender<Chunk>, credit: Option<Credit>) -> Self {
+    pub(super) fn opening(opening: Opening, next: mpsc::Sender<Bytes>, credit: Option<Credit>) -> Self {
         let Opening { pipe, target, control } = opening;
         let (control, next) = (PollSender::new(control), PollSender::new(next));
         let gathering = Gathering { pipe, target, control, early_data: BytesMut::new(), next };
         Self { state: State::Opening(Box::new(gathering)), credit }
     }
 
-    pub(super) fn open(sender: mpsc::Sender<Chunk>, credit: Option<Credit>) -> Self {
+    pub(super) fn open(sender: mpsc::Sender<Bytes>, credit: Option<Credit>) -> Self {
         Self { state: State::Open(PollSender::new(sender)), credit }
     }
 
@@ -83,14 +83,19 @@ impl Writer {
         let State::Open(sender) = &mut self.state else {
             return Poll::Ready(Err(PipeError::Cut("written to after its end".to_owned())));
         };
+        let wanted = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
         let room = match &mut self.credit {
             Some(credit) => ready!(credit.poll_room(cx))?,
             None => CHUNK,
         };
-        ready!(sender.poll_reserve(cx)).map_err(|_closed| gone())?;
-        let mut data = BytesMut::with_capacity(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room));
-        let written = gather(&mut data, bufs, room);
-        sender.send_item(Chunk { data: data.freeze(), fin: false }).map_err(|_closed| gone())?;
+        ready!(sender.poll_reserve(cx)).map_err(|_closed| PipeError::dropped())?;
+        let length = wanted.min(room);
+        let mut chunk = frame::begin(length);
+        let written = gather(&mut chunk, bufs, length);
+        sender.send_item(chunk.freeze()).map_err(|_closed| PipeError::dropped())?;
         if let Some(credit) = &mut self.credit {
             credit.spend(written);
         }
@@ -109,7 +114,7 @@ impl Writer {
         if let State::Open(sender) = &mut self.state {
             // A peer that is gone already needs no word of ours.
             if ready!(sender.poll_reserve(cx)).is_ok() {
-                sender.send_item(Chunk { data: Bytes::new(), fin: true }).unwrap_or_default();
+                sender.send_item(frame::FIN).unwrap_or_default();
             }
             self.state = State::Finished;
         }
@@ -159,8 +164,4 @@ fn gather(into: &mut BytesMut, bufs: &[io::IoSlice<'_>], room: usize) -> usize {
         room -= part.len();
     }
     into.len() - before
-}
-
-fn gone() -> PipeError {
-    PipeError::Cut("the peer dropped it".to_owned())
 }

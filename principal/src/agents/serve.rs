@@ -1,6 +1,6 @@
 //! gRPC on one connection of an agent, with the tunnel's own windows and limits.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use common::{
     Report, drain,
@@ -9,7 +9,10 @@ use common::{
         enrollment::enrollment_server::{EnrollmentServer, SERVICE_NAME},
         tunnel_server::TunnelServer,
     },
-    tunnel::limits::{CONCURRENT_STREAMS, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS, connection_window, http2_window},
+    tunnel::{
+        call,
+        limits::{CONCURRENT_STREAMS, FRAME, HANDSHAKE, MESSAGE, PENDING_RESETS, connection_window, http2_window},
+    },
 };
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,6 +34,8 @@ pub struct TunnelServe {
     /// For who is no agent.
     strangers: Arc<http2::Builder<TokioExecutor>>,
     service: TunnelServer<TunnelService>,
+    /// The same, for the calls that are none of tonic's.
+    pipes: Arc<TunnelService>,
     /// Where agents get their certificates here.
     enrollment: Option<EnrollmentServer<EnrollmentService>>,
 }
@@ -52,8 +57,9 @@ impl TunnelServe {
             .max_frame_size(FRAME);
         let mut strangers = http2::Builder::new(TokioExecutor::new());
         strangers.timer(TokioTimer::new()).max_concurrent_streams(STRANGERS_STREAMS);
-        let service = TunnelServer::new(service.with_window(stream_window)).max_decoding_message_size(MESSAGE);
-        Self { http2: Arc::new(http2), strangers: Arc::new(strangers), service, enrollment: None }
+        let pipes = Arc::new(service.with_window(stream_window));
+        let service = TunnelServer::from_arc(Arc::clone(&pipes)).max_decoding_message_size(MESSAGE);
+        Self { http2: Arc::new(http2), strangers: Arc::new(strangers), service, pipes, enrollment: None }
     }
 
     /// The same, where agents get their certificates, too.
@@ -73,11 +79,12 @@ impl TunnelServe {
         let stranger = self.enrollment.is_some() && !entrance.shows_certificate();
         let http2 = if stranger { &self.strangers } else { &self.http2 };
         let peer = Peer::new(entrance, used.clone(), kill.clone());
-        let (tunnel, enrollment) = (self.service.clone(), self.enrollment.clone());
+        let (tunnel, pipes, enrollment) = (self.service.clone(), Arc::clone(&self.pipes), self.enrollment.clone());
         let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            match &enrollment {
-                Some(enrollment) if is_enrollment(request.uri().path()) => enrollment.clone().call(request),
+            match (request.uri().path(), &enrollment) {
+                (call::PATH, _) => Box::pin(ready(Ok(pipes.pipe(request)))),
+                (path, Some(enrollment)) if is_enrollment(path) => enrollment.clone().call(request),
                 _ => tunnel.clone().call(request),
             }
         });

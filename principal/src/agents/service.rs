@@ -13,7 +13,7 @@ use common::{
     AgentName, Report, drain, proto,
     proto::tunnel_server::Tunnel,
     tunnel::{
-        PIPE_HEADER, PipeId, SESSION_HEADER, SessionId,
+        PIPE_HEADER, PipeId, SESSION_HEADER, SessionId, call,
         event::{AgentEvent, GoAwayReason, PrincipalEvent, Welcome},
         flow::{Flow, Windows},
         limits::STREAM_WINDOW,
@@ -22,9 +22,11 @@ use common::{
     },
 };
 use futures_util::{Stream, StreamExt, future::OptionFuture, stream};
+use http::{Extensions, HeaderMap};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, body::Body};
 use tracing::{debug, info, info_span, warn};
 
 use super::{
@@ -70,8 +72,6 @@ pub struct ControlStream {
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-type PipeStream = stream::Map<Outgoing, fn(proto::Chunk) -> Result<proto::Chunk, Status>>;
-
 // === impl TunnelService ===
 
 impl TunnelService {
@@ -108,6 +108,27 @@ impl TunnelService {
         self.metrics.refuse(RefusedCall::Unauthenticated);
         info!(reason = unknown.text(), "agent refused");
         unknown.status()
+    }
+
+    /// Answers a `Pipe` call.
+    pub(super) fn pipe(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        self.open_pipe(request).map_or_else(Status::into_http, call::response)
+    }
+
+    fn open_pipe(&self, request: http::Request<Incoming>) -> Result<Outgoing, Status> {
+        let (head, body) = request.into_parts();
+        let incoming = call::accepted(&head.headers, body)?;
+        let peer = Peer::of(&head.extensions)?;
+        let known = self.authenticator.pipe(&peer.entrance, &head.headers);
+        let agent = known.map_err(|unknown| self.refused(&unknown))?;
+        peer.used.cancel();
+        let session = self.session_of(&agent, id(&head.headers, SESSION_HEADER)?)?;
+        let pipe: PipeId = id(&head.headers, PIPE_HEADER)?;
+        session.attach(pipe, incoming).map_err(|_unknown| {
+            self.metrics.refuse(RefusedCall::UnknownPipe);
+            debug!(%agent, %pipe, "unknown pipe refused");
+            Status::not_found("no such pipe of this session")
+        })
     }
 
     fn session_of(&self, agent: &AgentName, id: SessionId) -> Result<Arc<Session>, Status> {
@@ -215,13 +236,13 @@ impl TunnelService {
 #[tonic::async_trait]
 impl Tunnel for TunnelService {
     type AttachStream = ControlStream;
-    type PipeStream = PipeStream;
+    type PipeStream = stream::Empty<Result<proto::Chunk, Status>>;
 
     async fn attach(&self, request: Request<Streaming<proto::AgentEvent>>) -> Result<Response<ControlStream>, Status> {
         if self.drain.is_draining() {
             return Err(Status::unavailable("the principal is draining"));
         }
-        let peer = Peer::of(&request)?.clone();
+        let peer = Peer::of(request.extensions())?.clone();
         let known = self.authenticator.attach(&peer.entrance, request.metadata().as_ref()).await;
         let (agent, grant) = known.map_err(|unknown| self.refused(&unknown))?;
         peer.used.cancel();
@@ -258,19 +279,9 @@ impl Tunnel for TunnelService {
         Ok(Response::new(control))
     }
 
-    async fn pipe(&self, request: Request<Streaming<proto::Chunk>>) -> Result<Response<PipeStream>, Status> {
-        let peer = Peer::of(&request)?;
-        let known = self.authenticator.pipe(&peer.entrance, request.metadata().as_ref());
-        let agent = known.map_err(|unknown| self.refused(&unknown))?;
-        peer.used.cancel();
-        let session = self.session_of(&agent, metadata(&request, SESSION_HEADER)?)?;
-        let pipe: PipeId = metadata(&request, PIPE_HEADER)?;
-        let outgoing = session.attach(pipe, request.into_inner()).map_err(|_unknown| {
-            self.metrics.refuse(RefusedCall::UnknownPipe);
-            debug!(%agent, %pipe, "unknown pipe refused");
-            Status::not_found("no such pipe of this session")
-        })?;
-        Ok(Response::new(outgoing.map(Ok as fn(_) -> _)))
+    /// Pipes do not come this way: see [`TunnelService::pipe`].
+    async fn pipe(&self, _request: Request<Streaming<proto::Chunk>>) -> Result<Response<Self::PipeStream>, Status> {
+        Err(Status::unimplemented("a pipe is no call of tonic's"))
     }
 }
 
@@ -281,8 +292,8 @@ impl Peer {
         Self { entrance: Arc::new(entrance), used, kill, sessions: Arc::default() }
     }
 
-    fn of<T>(request: &Request<T>) -> Result<&Self, Status> {
-        request.extensions().get::<Self>().ok_or_else(|| Status::internal("connection without a peer"))
+    fn of(extensions: &Extensions) -> Result<&Self, Status> {
+        extensions.get::<Self>().ok_or_else(|| Status::internal("connection without a peer"))
     }
 
     /// What it has shown.
@@ -322,7 +333,7 @@ impl Stream for ControlStream {
     }
 }
 
-fn metadata<T, I: std::str::FromStr>(request: &Request<T>, name: &str) -> Result<I, Status> {
-    let text = request.metadata().get(name).and_then(|value| value.to_str().ok());
+fn id<I: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Result<I, Status> {
+    let text = headers.get(name).and_then(|value| value.to_str().ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| Status::invalid_argument(format!("{name} is no id")))
 }

@@ -12,9 +12,8 @@ use std::{
 
 use common::{
     AgentName,
-    proto::Chunk,
     tunnel::{
-        Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
+        Incoming, Opening, PipeError, PipeId, SessionId, Target, TunnelStream,
         budget::Budget,
         error::RefusedReason,
         event::PrincipalEvent,
@@ -180,9 +179,9 @@ impl Session {
     }
 
     /// The agent opened a pipe: hands its inbound half to whoever dialed and returns the outbound half.
-    pub(super) fn attach(&self, pipe: PipeId, inbound: tonic::Streaming<Chunk>) -> Result<Outgoing, UnknownPipe> {
+    pub(super) fn attach(&self, pipe: PipeId, incoming: Incoming) -> Result<Outgoing, UnknownPipe> {
         let Pending { attached, outgoing } = self.pending().remove(&pipe).ok_or(UnknownPipe)?;
-        attached.send(Ok(inbound)).map_err(|_left| UnknownPipe)?;
+        attached.send(Ok(incoming)).map_err(|_left| UnknownPipe)?;
         Ok(outgoing)
     }
 

@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     PipeError, PipeId,
     budget::Budget,
-    credit::{Credit, Granted, cost},
+    credit::{Credit, Granted},
     grants::Grants,
     window::{Mark, Overdrawn, Window},
 };
@@ -150,9 +150,9 @@ impl Flow {
 // === impl Inbound ===
 
 impl Inbound {
-    /// A chunk with so much data was taken; grants the peer more when it is time.
-    pub(super) fn take(&mut self, data: usize) -> Result<(), Overdrawn> {
-        match self.window.take(cost(data))? {
+    /// What costs so much was taken; grants the peer more when it is time.
+    pub(super) fn take(&mut self, cost: u64) -> Result<(), Overdrawn> {
+        match self.window.take(cost)? {
             Mark::None => {}
             Mark::Eighth => self.window.look(Instant::now()),
             Mark::Half => {

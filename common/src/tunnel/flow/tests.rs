@@ -9,7 +9,10 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::tunnel::limits::{CHUNK, CHUNK_COST, STREAM_WINDOW_LEAST, WINDOW_BUDGET};
+use crate::tunnel::{
+    credit::cost,
+    limits::{CHUNK, CHUNK_COST, STREAM_WINDOW_LEAST, WINDOW_BUDGET},
+};
 
 /// One direction of a pipe, between a writer at the one end and a reader at the other.
 struct Direction {
@@ -87,7 +90,7 @@ fn what_a_pipe_took_of_the_budget_goes_back_with_it() {
     let mut pipe = flow.pipe(PipeId::try_from(99).unwrap()).unwrap();
     flow.took(Duration::from_millis(100));
     for _ in 0..64 {
-        pipe.inbound.take(8 << 10).unwrap();
+        pipe.inbound.take(cost(8 << 10)).unwrap();
         let _granted = flow.grants.poll_next(&mut Context::from_waker(Waker::noop()));
     }
     assert!(pipe.inbound.window.taken() > 0);
@@ -110,12 +113,12 @@ async fn a_ping_is_asked_for_where_the_line_is_not_known_and_a_reader_is_well_on
         Budget::default(),
     );
     let mut pipe = flow.pipe(PipeId::FIRST).unwrap();
-    pipe.inbound.take(1000).unwrap();
+    pipe.inbound.take(cost(1000)).unwrap();
     tokio::time::timeout(Duration::from_secs(1), flow.ping_wanted()).await.unwrap_err();
-    pipe.inbound.take(40_000).unwrap();
+    pipe.inbound.take(cost(40_000)).unwrap();
     flow.ping_wanted().await;
     // Another one before the answer would never be measured on a line that is longer than what comes between two.
-    pipe.inbound.take(40_000).unwrap();
+    pipe.inbound.take(cost(40_000)).unwrap();
     tokio::time::timeout(Duration::from_secs(1), flow.ping_wanted()).await.unwrap_err();
 }
 
@@ -233,7 +236,7 @@ impl Direction {
         for _ in 0..chunks {
             let Some(data) = self.under_way.pop_front() else { return };
             assert!(cost(data) > CHUNK_COST);
-            self.inbound.take(data).expect("no more than was granted");
+            self.inbound.take(cost(data)).expect("no more than was granted");
             self.read += data as u64;
         }
     }
