@@ -1,6 +1,8 @@
 //! The tunnel over in-memory connections: what either end sees when the other half-closes, cancels, stalls or goes.
 
+mod messages;
 mod raw;
+mod tonic_principal;
 
 use std::{io, sync::Arc, time::Duration};
 

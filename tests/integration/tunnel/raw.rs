@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::link::connect::http2;
+use agent::link::connect::{Grpc, http2};
 use common::{
     proto::{self, tunnel_client::TunnelClient},
     tunnel::{
@@ -118,17 +118,22 @@ async fn a_silent_agent_is_detached() {
 }
 
 /// An agent that says only what the test says.
-struct Raw {
-    client: TunnelClient<agent::link::connect::Grpc>,
+pub(super) struct Raw {
+    /// For calls that tonic would not make.
+    pub(super) grpc: Grpc,
+    client: TunnelClient<Grpc>,
     say: mpsc::Sender<proto::AgentEvent>,
     events: tonic::Streaming<proto::PrincipalEvent>,
-    welcome: Welcome,
+    pub(super) welcome: Welcome,
     pipes: Vec<tonic::Streaming<proto::Chunk>>,
     _driver: tokio::task::JoinSet<()>,
 }
 
 impl Raw {
-    async fn attach(principal: &Principal, versions: std::ops::RangeInclusive<u32>) -> Result<Self, tonic::Status> {
+    pub(super) async fn attach(
+        principal: &Principal,
+        versions: std::ops::RangeInclusive<u32>,
+    ) -> Result<Self, tonic::Status> {
         let (near, far) = tokio::io::duplex(64 * 1024);
         principal.accept(far, "raw");
         let (grpc, driver) = http2(near, limits::STREAM_WINDOW).await.unwrap();
@@ -136,7 +141,7 @@ impl Raw {
         tasks.spawn(async move {
             let _ended = driver.await;
         });
-        let mut client = TunnelClient::with_origin(grpc, http::Uri::from_static("http://principal"));
+        let mut client = TunnelClient::with_origin(grpc.clone(), http::Uri::from_static("http://principal"));
         let (say, mut said) = mpsc::channel(8);
         let hello = Hello {
             versions,
@@ -154,10 +159,10 @@ impl Raw {
         let mut events = client.attach(Request::new(said)).await?.into_inner();
         let first = PrincipalEvent::try_from(events.next().await.unwrap()?).unwrap();
         let PrincipalEvent::Welcome(welcome) = first else { panic!("not a welcome") };
-        Ok(Self { client, say, events, welcome, pipes: Vec::new(), _driver: tasks })
+        Ok(Self { grpc, client, say, events, welcome, pipes: Vec::new(), _driver: tasks })
     }
 
-    async fn next(&mut self) -> PrincipalEvent {
+    pub(super) async fn next(&mut self) -> PrincipalEvent {
         PrincipalEvent::try_from(soon(self.events.next()).await.unwrap().unwrap()).unwrap()
     }
 
