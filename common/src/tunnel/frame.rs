@@ -41,7 +41,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::proto::Chunk;
+    use crate::{proto::Chunk, tunnel::limits::FRAME};
 
     /// As gRPC has it.
     fn message(chunk: &Chunk) -> Vec<u8> {
@@ -60,6 +60,7 @@ mod tests {
             assert_eq!(frame, message(&Chunk { data, fin: false }), "{length}");
             assert_eq!(frame.capacity(), frame.len(), "{length}");
         }
+        assert_eq!(begin(CHUNK).len() + CHUNK, 2 * FRAME as usize);
         assert_eq!(FIN, message(&Chunk { data: Bytes::new(), fin: true }));
     }
 }

@@ -10,8 +10,9 @@ pub const VERSIONS: RangeInclusive<u32> = 1..=1;
 pub const EARLY_DATA: usize = 32 * 1024;
 
 /// The most bytes in one chunk: big enough that the cost per message vanishes, small enough that streams of one
-/// connection take turns and that a stalled one holds little.
-pub const CHUNK: usize = 64 * 1024;
+/// connection take turns and that a stalled one holds little. With what is put around it, it fills two HTTP/2 frames; one
+/// more for the last few bytes would make a reader pass these on by themselves.
+pub const CHUNK: usize = 64 * 1024 - 9;
 
 /// Chunks queued between a stream's writer and the connection.
 pub const QUEUED_CHUNKS: usize = 2;
