@@ -1,6 +1,6 @@
 //! The exchange: a token, or the certificate that one has, for a certificate.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -194,12 +194,12 @@ impl Client {
         // When it ends the call ends, too, and knows better how; or goes on, where the principal only takes no other.
         let run = async {
             let _ended = driver.await;
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
         let answered = async {
             tokio::select! {
                 answer = call(grpc) => answer,
-                () = run => unreachable!("it never resolves"),
+                never = run => match never {},
             }
         };
         let answer = timeout(DEADLINE, answered).await.map_err(|_elapsed| EnrollError::Silent)?;
