@@ -17,6 +17,7 @@ pub mod eventually;
 pub mod faulty;
 pub mod guide;
 pub mod kubectl;
+pub mod line;
 pub mod link;
 pub mod memory;
 pub mod mount;

@@ -17,7 +17,6 @@ use agent::{
         metrics::LinkMetrics,
     },
 };
-use bytes::{Bytes, BytesMut};
 use common::{
     AgentName,
     auth::PeerIdentity,
@@ -37,13 +36,11 @@ use principal::{
     },
     config::ClientCertificates,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split},
-    sync::{mpsc, watch},
-    time::{Instant, sleep_until},
-};
+use tokio::{io::DuplexStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
+
+use crate::line::Line;
 
 /// A principal without listeners.
 #[derive(Debug)]
@@ -80,8 +77,7 @@ struct Duplex {
     serve: TunnelServe,
     watch: drain::Watch,
     cut: Cut,
-    /// How long each way is.
-    distance: Duration,
+    line: Option<Line>,
 }
 
 // === impl Principal ===
@@ -116,21 +112,20 @@ impl Principal {
 
     /// Starts an agent called `name` whose pipes go to `executor`.
     pub async fn agent(&self, name: &str, executor: impl Executor) -> Agent {
-        self.agent_at(Duration::ZERO, name, executor).await
+        self.attach(None, name, executor).await
     }
 
-    /// The same at the end of a line on which each way takes so long.
-    pub async fn agent_at(&self, distance: Duration, name: &str, executor: impl Executor) -> Agent {
+    /// The same at the end of a line.
+    pub async fn agent_at(&self, line: Line, name: &str, executor: impl Executor) -> Agent {
+        self.attach(Some(line), name, executor).await
+    }
+
+    async fn attach(&self, line: Option<Line>, name: &str, executor: impl Executor) -> Agent {
         let (signal, watch) = drain::channel();
         let dispatch = Dispatch::new(vec![(Target::Kube, Arc::new(executor) as _)], 8192);
         let cut = Cut::default();
-        let duplex = Duplex {
-            agent: parse(name),
-            serve: self.serve.clone(),
-            watch: self.watch.clone(),
-            cut: cut.clone(),
-            distance,
-        };
+        let duplex =
+            Duplex { agent: parse(name), serve: self.serve.clone(), watch: self.watch.clone(), cut: cut.clone(), line };
         let options = LinkOptions {
             mode: "managed".into(),
             namespace: "argocd".into(),
@@ -213,9 +208,9 @@ impl<F> fmt::Debug for Scripted<F> {
 impl Connect for Duplex {
     fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
         let (near, mut far) = tokio::io::duplex(BUFFER);
-        if !self.distance.is_zero() {
+        if let Some(line) = self.line {
             let (begin, end) = tokio::io::duplex(BUFFER);
-            self.watch.spawn(Span::none(), carry(far, begin, self.distance));
+            self.watch.spawn(Span::none(), line.carry(far, begin));
             far = end;
         }
         let token = CancellationToken::new();
@@ -235,43 +230,6 @@ impl fmt::Debug for Duplex {
     }
 }
 
-/// Whatever enters a line leaves it that much later, however much is on it.
-async fn carry(near: DuplexStream, far: DuplexStream, distance: Duration) {
-    let ((near_read, near_write), (far_read, far_write)) = (split(near), split(far));
-    // How it ends shows at its ends.
-    let _ended = tokio::try_join!(one_way(near_read, far_write, distance), one_way(far_read, near_write, distance));
-}
-
-async fn one_way(
-    mut from: ReadHalf<DuplexStream>,
-    mut to: WriteHalf<DuplexStream>,
-    distance: Duration,
-) -> std::io::Result<()> {
-    let (sender, mut under_way) = mpsc::channel::<(Instant, Bytes)>(UNDER_WAY);
-    let enter = async move {
-        let mut buffer = BytesMut::new();
-        loop {
-            buffer.reserve(BUFFER);
-            let count = from.read_buf(&mut buffer).await?;
-            let piece = (Instant::now() + distance, buffer.split().freeze());
-            if sender.send(piece).await.is_err() || count == 0 {
-                return Ok(());
-            }
-        }
-    };
-    let leave = async move {
-        while let Some((due, mut piece)) = under_way.recv().await {
-            sleep_until(due).await;
-            if piece.is_empty() {
-                return to.shutdown().await;
-            }
-            to.write_all_buf(&mut piece).await?;
-        }
-        Ok(())
-    };
-    tokio::try_join!(enter, leave).map(drop)
-}
-
 /// Of a connection on which a certificate was shown that names `agent`.
 fn entrance(agent: &AgentName) -> Entrance {
     Entrance::new(Shown::Certificate(Arc::new(PeerIdentity {
@@ -288,6 +246,3 @@ fn parse(name: &str) -> AgentName {
 }
 
 const BUFFER: usize = 64 * 1024;
-
-/// Pieces, so many that a line never fills.
-const UNDER_WAY: usize = 1 << 14;

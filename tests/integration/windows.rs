@@ -12,7 +12,10 @@ use std::{
 };
 
 use common::tunnel::{PipeError, TunnelStream, limits};
-use harness::memory::{Principal, Scripted};
+use harness::{
+    line::Line,
+    memory::{Principal, Scripted},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
@@ -22,7 +25,7 @@ use tokio::{
 #[tokio::test(start_paused = true)]
 async fn a_long_answer_takes_no_more_round_trips_than_it_must() {
     let principal = Principal::new();
-    let _agent = principal.agent_at(ONE_WAY, "a", Scripted(flood)).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", Scripted(flood)).await;
     let (_lease, mut stream) = principal.dial("a").unwrap();
     let began = Instant::now();
     ask(&mut stream).await;
@@ -37,13 +40,36 @@ async fn a_long_answer_takes_no_more_round_trips_than_it_must() {
     let began = Instant::now();
     ask(&mut stream).await;
     stream.read_exact(&mut vec![0; LONG]).await.unwrap();
-    assert!(round_trips(began) <= 3, "{:?}", began.elapsed());
+    assert!(round_trips(began) <= 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_takes_as_long_as_the_line_needs_for_it_on_whichever_pipe() {
+    let principal = Principal::new();
+    let _agent = principal.agent_at(NARROW, "a", Scripted(answer)).await;
+    let mut pipes: Vec<_> = (0..3).map(|_| principal.dial("a").unwrap()).collect();
+    for (_, stream) in &mut pipes {
+        fetch(stream, SHORT).await;
+    }
+    // Until it is known how far away it is.
+    sleep(limits::PING_INTERVAL * 2).await;
+    // There and back; and for the rest once each way for as much as the line holds.
+    let least = 2 * ONE_WAY + ONE_WAY * u32::try_from(ANSWER.div_ceil(NARROW.holds) - 1).unwrap();
+    for round in 0..3 {
+        for (_, stream) in &mut pipes {
+            let took = fetch(stream, ANSWER).await;
+            assert!(took < least + ONE_WAY / 2, "round {round}: {took:?} and not {least:?}");
+            fetch(stream, SHORT).await;
+            // Idle, and not slow.
+            sleep(Duration::from_secs(7)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_upload_takes_no_more_round_trips_than_it_must() {
     let principal = Principal::new();
-    let _agent = principal.agent_at(ONE_WAY, "a", Scripted(tell_how_much)).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", Scripted(tell_how_much)).await;
     let (_lease, mut stream) = principal.dial("a").unwrap();
     let began = Instant::now();
     stream.write_all(&vec![7; LONG]).await.unwrap();
@@ -69,7 +95,7 @@ async fn stalled_readers_hold_a_first_window_each_and_the_budget_in_all() {
     let said = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&said);
     let executor = Scripted(move |stream| flood_and_count(stream, Arc::clone(&counter)));
-    let _agent = principal.agent_at(ONE_WAY, "a", executor).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
     let (mut stalled, mut read) = (Vec::new(), 0);
     for _ in 0..STALLED {
         let (lease, mut stream) = principal.dial("a").unwrap();
@@ -111,7 +137,7 @@ async fn two_directions_that_stall_go_on_when_one_is_read() {
             writer.shutdown().await.unwrap();
         }
     });
-    let _agent = principal.agent_at(ONE_WAY, "a", executor).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
     let (_lease, stream) = principal.dial("a").unwrap();
     let (mut reader, mut writer) = tokio::io::split(stream);
     let write = async {
@@ -135,7 +161,7 @@ async fn what_an_agent_does_not_read_any_more_is_granted_nonetheless() {
         stream.read_u8().await.unwrap();
         stream.shutdown().await.unwrap();
     });
-    let _agent = principal.agent_at(ONE_WAY, "a", executor).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
     let (_lease, mut stream) = principal.dial("a").unwrap();
     ask(&mut stream).await;
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
@@ -155,7 +181,7 @@ async fn a_writer_that_waits_for_a_grant_is_told_when_the_agent_drops_the_pipe_o
             told.notified().await;
         }
     });
-    let agent = principal.agent_at(ONE_WAY, "a", executor).await;
+    let agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
     for lost in [false, true] {
         let (_lease, mut stream) = principal.dial("a").unwrap();
         ask(&mut stream).await;
@@ -181,7 +207,7 @@ async fn a_writer_that_waits_for_a_grant_is_dropped_when_the_principal_cancels()
             flood(stream).await;
         }
     });
-    let _agent = principal.agent_at(ONE_WAY, "a", executor).await;
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
     let (_lease, mut stream) = principal.dial("a").unwrap();
     ask(&mut stream).await;
     stream.read_u8().await.unwrap();
@@ -193,6 +219,24 @@ async fn a_writer_that_waits_for_a_grant_is_dropped_when_the_principal_cancels()
 async fn ask(stream: &mut TunnelStream) {
     stream.write_all(b"x").await.unwrap();
     stream.flush().await.unwrap();
+}
+
+/// Asks for so many bytes; how long they took.
+async fn fetch(stream: &mut TunnelStream, bytes: usize) -> Duration {
+    let began = Instant::now();
+    stream.write_u64(bytes as u64).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut rest = AsyncReadExt::take(stream, bytes as u64);
+    assert_eq!(tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.unwrap(), bytes as u64);
+    began.elapsed()
+}
+
+/// As many bytes as it is asked for, again and again.
+async fn answer(mut stream: TunnelStream) {
+    while let Ok(bytes) = stream.read_u64().await {
+        tokio::io::copy(&mut tokio::io::repeat(7).take(bytes), &mut stream).await.unwrap();
+        stream.flush().await.unwrap();
+    }
 }
 
 async fn flood(stream: TunnelStream) {
@@ -236,6 +280,11 @@ impl Drop for NotifyOnDrop {
 }
 
 const ONE_WAY: Duration = Duration::from_millis(50);
+/// As much as Linux lets a TCP connection have on its way unless it is tuned.
+const NARROW: Line = Line { one_way: ONE_WAY, holds: 4 << 20 };
+/// With what is around each chunk less than five times what that holds.
+const ANSWER: usize = 19 << 20;
+const SHORT: usize = 10_000;
 const LONG: usize = 20 << 20;
 const FAST: usize = 4 << 20;
 const STALLED: usize = 32;

@@ -272,12 +272,16 @@ pub mod go_away {
         }
     }
 }
-/// The sender takes so many more bytes of the pipe.
+/// The sender takes so many more bytes of the pipe; where `pipe_id` is 0, it lends so many more to all pipes of the session.
 ///
 /// Where both ends said a `pipe_window_bytes`, each direction of a pipe has credit: at first what its reader's end said
 /// there, and then what that grants. A chunk costs the length of its data and 16, one with nothing but `fin` costs nothing,
 /// and so does early data. A chunk that costs more than there is left cuts the pipe, and so do grants of which 2^31 bytes
 /// are not used. Where one of the two has not said it there is no credit, and HTTP/2's windows alone count.
+///
+/// A pipe may go beyond its credit by what was lent, in the direction to who lent it; all pipes together by no more than that.
+/// What it owes is paid back with the next that the pipe is granted, also when its writer has ended: who lends grants
+/// a pipe whose data it has thrown away as much as it has lent. A build that knows no loans ignores them.
 ///
 /// A reader must grant more once it has taken half of what it let its peer send. A Grant of a pipe that is unknown is
 /// ignored: it has ended.

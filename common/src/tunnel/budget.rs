@@ -6,11 +6,13 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::limits::WINDOW_BUDGET;
 
-/// One session's. Always true: what is left and what its pipes have taken are [`WINDOW_BUDGET`] together.
+/// One session's. Always true: what is left, what its pipes have taken and what is lent are [`WINDOW_BUDGET`] together.
 #[derive(Debug)]
 pub struct Budget {
     left: AtomicU64,
-    /// Bytes in use, of all sessions that count there.
+    /// To all pipes together; never less than before.
+    lent: AtomicU64,
+    /// Bytes in use, but for what is lent, of all sessions that count there.
     used: Gauge,
 }
 
@@ -20,7 +22,7 @@ impl Budget {
     /// A session's, which tells in `used` how much of it is in use.
     #[must_use]
     pub fn telling(used: Gauge) -> Self {
-        Self { left: AtomicU64::new(WINDOW_BUDGET), used }
+        Self { left: AtomicU64::new(WINDOW_BUDGET), lent: AtomicU64::new(0), used }
     }
 
     /// As much of `wanted` as a pipe may have: of what is left a part, so that the next finds something, too.
@@ -30,6 +32,26 @@ impl Budget {
         let taken = share(before.unwrap_or_default());
         self.used.inc_by(gauge(taken));
         taken
+    }
+
+    /// Whether a pipe that came now would get less than it may well need.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.left.load(Ordering::Relaxed) < WINDOW_BUDGET / PART
+    }
+
+    /// Lends so much in all, as far as it is there; how much of that is new.
+    pub(super) fn lend(&self, all: u64) -> u64 {
+        let all = all.min(WINDOW_BUDGET / PART);
+        let more = |left: u64| all.saturating_sub(self.lent()).min(left);
+        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left - more(left)));
+        let more = more(before.unwrap_or_default());
+        self.lent.fetch_add(more, Ordering::Relaxed);
+        more
+    }
+
+    /// What the peer may send beyond what its pipes are granted.
+    pub(super) fn lent(&self) -> u64 {
+        self.lent.load(Ordering::Relaxed)
     }
 
     pub(super) fn give(&self, taken: u64) {

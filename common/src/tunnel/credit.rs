@@ -1,4 +1,4 @@
-//! How much a pipe's writer may still send: what the peer's reader has granted, less what was sent.
+//! How much a pipe's writer may still send: what the peer's reader has granted, less what was sent, and a loan.
 
 use std::{
     mem,
@@ -10,11 +10,14 @@ use super::{
     PipeError, PipeId,
     flow::Flow,
     limits::{CHUNK, CHUNK_COST, MOST_CREDIT},
+    loans::Loans,
 };
 
-/// The writer's side of a pipe's credit. Always true: what was sent was granted before.
+/// The writer's side of a pipe's credit. Always true: what was sent was granted or borrowed before, and what is borrowed is
+/// paid back with the next that is granted, even when the pipe has ended here: the peer may have it all in memory yet.
 ///
 /// ```text
+///  Enough ──send──► Spent ──borrow──► Enough
 ///  Enough ──send──► Spent (the writer waits) ──grant──► Enough
 ///     └──────────────────┴─ the call, the session ended; too much was granted ─► Closed
 /// ```
@@ -34,6 +37,10 @@ pub(super) struct Granted(Mutex<Incoming>);
 #[derive(Debug, Default)]
 struct Incoming {
     bytes: u64,
+    /// Sent or to be sent beyond what was granted.
+    owed: u64,
+    /// The writer has gone, and nobody needs more.
+    left: bool,
     /// Whoever writes waits for more.
     writer: Option<Waker>,
     /// Nothing comes any more.
@@ -56,9 +63,14 @@ impl Credit {
                 if let Some(error) = &incoming.closed {
                     return Poll::Ready(Err(error.clone()));
                 }
-                // Replaced under the lock under which grants come: none is missed.
-                incoming.writer = Some(cx.waker().clone());
-                return Poll::Pending;
+                let loan = self.flow.loans().borrow(incoming.owed);
+                if loan == 0 {
+                    // Replaced under the lock under which grants come: none is missed.
+                    incoming.writer = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                incoming.owed += loan;
+                self.left += loan;
             }
         }
         Poll::Ready(Ok(usize::try_from(self.left - CHUNK_COST).unwrap_or(CHUNK).min(CHUNK)))
@@ -84,15 +96,33 @@ impl Drop for Credit {
 // === impl Granted ===
 
 impl Granted {
-    /// The peer takes so many more bytes.
-    pub(super) fn add(&self, bytes: u32) {
+    /// The peer takes so many more bytes: first what is owed to `loans`.
+    pub(super) fn add(&self, bytes: u32, loans: &Loans) {
         let mut incoming = self.lock();
-        incoming.bytes += u64::from(bytes);
+        let bytes = u64::from(bytes);
+        let paid = bytes.min(incoming.owed);
+        loans.add(paid);
+        incoming.owed -= paid;
+        if incoming.left {
+            return;
+        }
+        incoming.bytes += bytes - paid;
         if incoming.bytes > MOST_CREDIT {
             incoming.bytes = 0;
             incoming.closed = Some(PipeError::Cut("the peer granted more than there can be".to_owned()));
         }
         incoming.wake();
+    }
+
+    /// The writer has gone.
+    pub(super) fn leave(&self) {
+        self.lock().left = true;
+    }
+
+    /// Whether nothing that is granted matters any more.
+    pub(super) fn is_settled(&self) -> bool {
+        let incoming = self.lock();
+        incoming.left && incoming.owed == 0
     }
 
     /// Nobody will grant anything any more.
@@ -158,9 +188,9 @@ mod tests {
         assert_eq!(room(&mut credit), Poll::Ready(Ok(rest)));
         credit.spend(rest);
         assert_eq!(room(&mut credit), Poll::Pending);
-        flow.granted(PIPE, 16);
+        flow.granted(Some(PIPE), 16);
         assert_eq!(room(&mut credit), Poll::Pending, "a chunk costs more than its data");
-        flow.granted(PIPE, 7);
+        flow.granted(Some(PIPE), 7);
         assert_eq!(room(&mut credit), Poll::Ready(Ok(7)));
     }
 
@@ -173,7 +203,7 @@ mod tests {
             what(&flow);
             flow
         };
-        let (room, flow) = tokio::join!(poll_fn(|cx| credit.poll_room(cx)), later(|flow| flow.granted(PIPE, 17)));
+        let (room, flow) = tokio::join!(poll_fn(|cx| credit.poll_room(cx)), later(|flow| flow.granted(Some(PIPE), 17)));
         assert_eq!(room, Ok(1));
         credit.spend(1);
         let end = async {
@@ -188,7 +218,7 @@ mod tests {
     fn more_than_there_can_be_cuts_the_pipe() {
         let (mut credit, flow) = credit();
         spend_all(&mut credit);
-        flow.granted(PIPE, u32::MAX);
+        flow.granted(Some(PIPE), u32::MAX);
         assert!(matches!(room(&mut credit), Poll::Ready(Err(PipeError::Cut(_)))));
     }
 
@@ -196,8 +226,8 @@ mod tests {
     fn a_grant_for_a_pipe_that_has_ended_or_never_was_is_ignored() {
         let (credit, flow) = credit();
         drop(credit);
-        flow.granted(PIPE, 1);
-        flow.granted(PipeId::try_from(7).unwrap(), u32::MAX);
+        flow.granted(Some(PIPE), 1);
+        flow.granted(PipeId::try_from(7).ok(), u32::MAX);
         assert_eq!(room(&mut flow.pipe(PIPE).unwrap().credit), Poll::Ready(Ok(CHUNK)));
     }
 }

@@ -20,8 +20,8 @@ pub enum AgentEvent {
     PipeRefused(PipeId, RefusedReason),
     /// Takes no new pipes.
     GoAway(GoAwayReason),
-    /// Takes so many more bytes of a pipe.
-    Grant(PipeId, u32),
+    /// Takes so many more bytes of a pipe; of none: lends so many to all of them.
+    Grant(Option<PipeId>, u32),
 }
 
 /// What a principal says.
@@ -39,8 +39,8 @@ pub enum PrincipalEvent {
     Cancel(PipeId),
     /// Asks for no new pipes.
     GoAway(GoAwayReason),
-    /// Takes so many more bytes of a pipe.
-    Grant(PipeId, u32),
+    /// Takes so many more bytes of a pipe; of none: lends so many to all of them.
+    Grant(Option<PipeId>, u32),
 }
 
 /// Who attaches, and what it can do.
@@ -140,7 +140,7 @@ impl TryFrom<proto::AgentEvent> for AgentEvent {
                 Self::PipeRefused(refused.pipe_id.try_into()?, RefusedReason::from_wire(refused.reason))
             }
             Event::GoAway(go_away) => Self::GoAway(GoAwayReason::from_wire(go_away.reason)),
-            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into()?, grant.bytes),
+            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into().ok(), grant.bytes),
         })
     }
 }
@@ -156,7 +156,9 @@ impl From<AgentEvent> for proto::AgentEvent {
                 Event::PipeRefused(proto::PipeRefused { pipe_id: pipe.get(), reason: reason.to_wire().into() })
             }
             AgentEvent::GoAway(reason) => Event::GoAway(reason.to_wire()),
-            AgentEvent::Grant(pipe, bytes) => Event::Grant(proto::Grant { pipe_id: pipe.get(), bytes }),
+            AgentEvent::Grant(pipe, bytes) => {
+                Event::Grant(proto::Grant { pipe_id: pipe.map_or(0, PipeId::get), bytes })
+            }
         };
         Self { event: Some(event) }
     }
@@ -180,7 +182,7 @@ impl TryFrom<proto::PrincipalEvent> for PrincipalEvent {
             }),
             Event::Cancel(cancel) => Self::Cancel(cancel.pipe_id.try_into()?),
             Event::GoAway(go_away) => Self::GoAway(GoAwayReason::from_wire(go_away.reason)),
-            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into()?, grant.bytes),
+            Event::Grant(grant) => Self::Grant(grant.pipe_id.try_into().ok(), grant.bytes),
         })
     }
 }
@@ -199,7 +201,9 @@ impl From<PrincipalEvent> for proto::PrincipalEvent {
             }),
             PrincipalEvent::Cancel(pipe) => Event::Cancel(proto::Cancel { pipe_id: pipe.get() }),
             PrincipalEvent::GoAway(reason) => Event::GoAway(reason.to_wire()),
-            PrincipalEvent::Grant(pipe, bytes) => Event::Grant(proto::Grant { pipe_id: pipe.get(), bytes }),
+            PrincipalEvent::Grant(pipe, bytes) => {
+                Event::Grant(proto::Grant { pipe_id: pipe.map_or(0, PipeId::get), bytes })
+            }
         };
         Self { event: Some(event) }
     }

@@ -33,8 +33,8 @@ pub const STREAM_WINDOW_LEAST: u32 = 65_535;
 /// The largest window that a fast reader gets: 100 MB/s at 100 ms there and back, and then some.
 pub const STREAM_WINDOW_MOST: u32 = 16 * 1024 * 1024;
 
-/// What the pipes of a session have beyond their first windows, all together: four of the largest, and so much more than
-/// its first window each the readers of a session can hold when they stall.
+/// What the pipes of a session have beyond their first windows, granted and lent, all together: four of the largest, and so
+/// much more than its first window each the readers of a session can hold when they stall.
 pub const WINDOW_BUDGET: u64 = 64 * 1024 * 1024;
 
 /// Bytes a second beyond which a pipe's window does not follow: more than an API server writes. With it the first window is
@@ -52,8 +52,8 @@ pub const MOST_CREDIT: u64 = HTTP2_MOST as u64;
 /// a reader that stalls stalls itself alone. The principal's has a bound: [`connection_window`].
 pub const CONNECTION_WINDOW: u32 = HTTP2_MOST;
 
-/// HTTP/2 window of a stream: never what binds, whatever credit it has. A peer of a build that knows no grants is bound
-/// by nothing else.
+/// HTTP/2 window of a stream: never what binds, whatever credit it has; a loan beside the largest window may have to wait,
+/// but whoever has that much on its way needs none. A peer of a build that knows no grants is bound by nothing else.
 #[must_use]
 pub fn http2_window(stream_window: u32) -> u32 {
     with_updates(stream_window.max(STREAM_WINDOW_MOST).into())

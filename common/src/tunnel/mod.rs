@@ -12,7 +12,7 @@
 //!   as an error and never as the end of the data.
 //! - A pipe may carry many exchanges, one at a time. Whoever drops a [`TunnelStream`] in the middle of one cancels what
 //!   runs at the far end.
-//! - A writer sends no more than was granted. A reader that takes what comes grants more, whatever else stalls: grants
+//! - A writer sends no more than was granted or lent. A reader that takes what comes grants more, whatever else stalls: grants
 //!   travel on the control stream, and are never lost.
 //! - Nothing is sent twice.
 
@@ -32,6 +32,7 @@ pub mod in_memory;
 mod incoming;
 pub mod limits;
 pub mod liveness;
+mod loans;
 mod reader;
 pub mod stream;
 pub mod target;

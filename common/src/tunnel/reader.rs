@@ -129,9 +129,12 @@ fn poll_taken(
     inbound: Option<&mut Inbound>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Piece, PipeError>> {
-    let piece = ready!(incoming.poll_piece(cx))?;
+    let next = incoming.poll_piece(cx);
+    let Some(inbound) = inbound else { return next };
+    inbound.polled(&next);
+    let piece = ready!(next)?;
     let overdrawn = |Overdrawn| PipeError::Cut("the peer sent more than was granted".to_owned());
-    inbound.map_or(Ok(()), |inbound| inbound.take(piece.cost)).map_err(overdrawn)?;
+    inbound.take(piece.cost).map_err(overdrawn)?;
     Poll::Ready(Ok(piece))
 }
 

@@ -20,7 +20,8 @@ fn events_survive_the_wire() {
         AgentEvent::Pong(0),
         AgentEvent::PipeRefused(pipe, RefusedReason::Busy),
         AgentEvent::GoAway(GoAwayReason::Draining),
-        AgentEvent::Grant(pipe, 1),
+        AgentEvent::Grant(Some(pipe), 1),
+        AgentEvent::Grant(None, 1),
     ] {
         assert_eq!(AgentEvent::try_from(proto::AgentEvent::from(event.clone())), Ok(event));
     }
@@ -40,7 +41,8 @@ fn events_survive_the_wire() {
         PrincipalEvent::Open(Open { pipe, target: Some(Target::Kube), early_data: Bytes::from_static(b"GET") }),
         PrincipalEvent::Cancel(pipe),
         PrincipalEvent::GoAway(GoAwayReason::Replaced),
-        PrincipalEvent::Grant(pipe, u32::MAX),
+        PrincipalEvent::Grant(Some(pipe), u32::MAX),
+        PrincipalEvent::Grant(None, u32::MAX),
     ] {
         assert_eq!(PrincipalEvent::try_from(proto::PrincipalEvent::from(event.clone())), Ok(event));
     }

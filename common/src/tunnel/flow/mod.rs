@@ -4,6 +4,9 @@
 //! would be that for each of the pipes whose readers stall. So each direction of a pipe has its *credit* on top: what the
 //! reader (`window.rs`) has granted, and the writer (`credit.rs`) keeps to. Grants travel on the control
 //! stream. In the pipe they would wait behind data that nobody reads, and could not be said after its end.
+//!
+//! On a line that is known to be long a session lends some of its budget to all of its pipes (`loans.rs`): whichever has
+//! a long answer first sends ahead as much as the line holds, and is granted it when it is read.
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +17,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
 };
 
 use tokio::{
@@ -26,7 +30,9 @@ use super::{
     budget::Budget,
     credit::{Credit, Granted},
     grants::Grants,
-    window::{Mark, Overdrawn, Window},
+    limits::FASTEST,
+    loans::Loans,
+    window::{self, Mark, Overdrawn, Window},
 };
 
 /// One session's, at either end.
@@ -38,6 +44,8 @@ pub struct Flow {
     grants: Arc<Grants>,
     /// Where the peer's grants go. A std mutex: held for a map operation, never across an await.
     granted: Mutex<HashMap<PipeId, Arc<Granted>>>,
+    /// What the peer lends our writers.
+    loans: Loans,
     round_trips: Mutex<RoundTrips>,
     /// A reader wants to know the round trip, and has said so.
     asked: AtomicBool,
@@ -64,6 +72,8 @@ pub struct PipeFlow {
 #[derive(Debug)]
 pub(super) struct Inbound {
     window: Window,
+    /// Since when the reader waits.
+    waiting: Option<Instant>,
     pipe: PipeId,
     flow: Arc<Flow>,
 }
@@ -81,12 +91,13 @@ impl Flow {
     /// The flow of a session whose control stream sends `grants`.
     #[must_use]
     pub fn new(windows: Windows, grants: Arc<Grants>, budget: Budget) -> Arc<Self> {
-        let (granted, round_trips) = Default::default();
+        let (granted, loans, round_trips) = Default::default();
         Arc::new(Self {
             windows,
             budget,
             grants,
             granted,
+            loans,
             round_trips,
             asked: AtomicBool::new(false),
             ask: Notify::new(),
@@ -97,23 +108,49 @@ impl Flow {
     #[must_use]
     pub fn pipe(self: &Arc<Self>, pipe: PipeId) -> Option<PipeFlow> {
         let peers = self.windows.peers?;
+        if self.round_trips().last.is_empty() {
+            // So it is known when the first answer comes, which a session that is never used need not know.
+            self.ask();
+        }
         let granted = Arc::new(Granted::default());
         self.lock().insert(pipe, Arc::clone(&granted));
-        let inbound = Inbound { window: Window::new(self.windows.own), pipe, flow: Arc::clone(self) };
+        let window = Window::new(self.windows.own);
+        let inbound = Inbound { window, waiting: Some(Instant::now()), pipe, flow: Arc::clone(self) };
         Some(PipeFlow { credit: Credit::new(peers, granted, pipe, Arc::clone(self)), inbound })
     }
 
-    /// The peer grants so many more bytes of a pipe. One that is unknown has ended.
-    pub fn granted(&self, pipe: PipeId, bytes: u32) {
-        if let Some(granted) = self.lock().get(&pipe) {
-            granted.add(bytes);
+    /// The peer grants so many more bytes of a pipe, or lends them to all. One that is unknown has ended.
+    pub fn granted(&self, pipe: Option<PipeId>, bytes: u32) {
+        let Some(pipe) = pipe else { return self.loans.add(bytes.into()) };
+        let mut all = self.lock();
+        if let Some(granted) = all.get(&pipe) {
+            granted.add(bytes, &self.loans);
+            if granted.is_settled() {
+                all.remove(&pipe);
+            }
         }
     }
 
     /// A ping was answered.
     pub fn took(&self, round_trip: Duration) {
-        self.round_trips().add(round_trip, Instant::now());
+        let now = Instant::now();
+        let least = {
+            let mut round_trips = self.round_trips();
+            round_trips.add(round_trip, now);
+            round_trips.least(now).0
+        };
         self.asked.store(false, Ordering::Relaxed);
+        if let Some(least) = least.filter(|_| self.windows.peers.is_some()) {
+            let needed = window::needed(FASTEST, least).saturating_sub(self.windows.own.into());
+            self.grants.add(None, self.budget.lend(needed));
+        }
+    }
+
+    /// Asks for a ping, but not again before the answer: the one that follows would be the one that is measured.
+    fn ask(&self) {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            self.ask.notify_one();
+        }
     }
 
     /// Resolves when a ping is wanted before one is due.
@@ -134,8 +171,19 @@ impl Flow {
         }
     }
 
+    pub(super) fn loans(&self) -> &Loans {
+        &self.loans
+    }
+
+    /// A writer has gone. What it owes stays known until the reader has granted it or has gone, too.
     pub(super) fn forget(&self, pipe: PipeId) {
-        self.lock().remove(&pipe);
+        let mut all = self.lock();
+        if let Some(granted) = all.get(&pipe) {
+            granted.leave();
+            if granted.is_settled() {
+                all.remove(&pipe);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PipeId, Arc<Granted>>> {
@@ -150,22 +198,29 @@ impl Flow {
 // === impl Inbound ===
 
 impl Inbound {
+    /// The reader looked for what comes next: from the first time in vain on it waits for the peer.
+    pub(super) fn polled<T>(&mut self, next: &Poll<T>) {
+        if next.is_pending() {
+            self.waiting.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.waiting.take() {
+            let (now, flow) = (Instant::now(), &self.flow);
+            self.window.waited(since, now, || flow.round_trips().least(now).0, &flow.budget);
+        }
+    }
+
     /// What costs so much was taken; grants the peer more when it is time.
     pub(super) fn take(&mut self, cost: u64) -> Result<(), Overdrawn> {
-        match self.window.take(cost)? {
+        match self.window.take(cost, &self.flow.budget)? {
             Mark::None => {}
             Mark::Eighth => self.window.look(Instant::now()),
-            Mark::Half => {
+            Mark::Refill => {
                 let now = Instant::now();
                 let (round_trip, new) = self.flow.round_trips().least(now);
-                // Not again before the answer: the ping that follows would be the one that is measured.
-                if !new && !self.flow.asked.swap(true, Ordering::Relaxed) {
-                    self.flow.ask.notify_one();
+                if !new {
+                    self.flow.ask();
                 }
                 let grant = self.window.refill(now, round_trip, &self.flow.budget);
-                if let Some(grant) = u32::try_from(grant).ok().filter(|grant| *grant > 0) {
-                    self.flow.grants.add(self.pipe, grant);
-                }
+                self.flow.grants.add(Some(self.pipe), grant);
             }
         }
         Ok(())
@@ -175,7 +230,11 @@ impl Inbound {
 impl Drop for Inbound {
     fn drop(&mut self) {
         self.flow.budget.give(self.window.taken());
-        self.flow.grants.forget(self.pipe);
+        match self.flow.budget.lent() {
+            0 => self.flow.grants.forget(self.pipe),
+            // Nothing of it is held here any more, whatever it owes.
+            lent => self.flow.grants.add(Some(self.pipe), lent),
+        }
     }
 }
 

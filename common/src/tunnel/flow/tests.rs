@@ -31,7 +31,7 @@ struct World {
     readers: Arc<Flow>,
     pipes: Vec<Direction>,
     /// Grants that have left the readers' end.
-    granting: VecDeque<(PipeId, u32)>,
+    granting: VecDeque<(Option<PipeId>, u32)>,
 }
 
 /// What happens next.
@@ -95,8 +95,44 @@ fn what_a_pipe_took_of_the_budget_goes_back_with_it() {
     }
     assert!(pipe.inbound.window.taken() > 0);
     drop(pipe);
-    assert_eq!(flow.budget.take(u64::MAX), WINDOW_BUDGET / 4);
+    assert_eq!(flow.budget.take(u64::MAX), (WINDOW_BUDGET - flow.budget.lent()) / 4);
     assert_eq!(flow.lock().len(), PIPES, "and the pipe is not known any more");
+}
+
+#[test]
+fn what_a_writer_owes_is_owed_until_the_reader_has_taken_it_or_is_gone() {
+    let World { writers, readers, mut pipes, .. } = World::new(STREAM_WINDOW_LEAST);
+    readers.took(Duration::from_millis(100));
+    let next = || readers.grants().poll_next(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready((None, lent)) = next() else { panic!("nothing is lent") };
+    writers.granted(None, lent);
+    for pipe in &mut pipes {
+        pipe.write(64 << 20);
+    }
+    let written: u64 = pipes.iter().map(|pipe| pipe.under_way.iter().map(|data| cost(*data)).sum::<u64>()).sum();
+    let first = PIPES as u64 * u64::from(STREAM_WINDOW_LEAST);
+    assert!(written <= first + u64::from(lent) && written > first + u64::from(lent) * 9 / 10, "{written}");
+
+    // The writers go, and all of it may be at the other end yet.
+    let (mut pipe, rest) = (pipes.pop().unwrap(), pipes);
+    let inbounds: Vec<_> = rest.into_iter().map(|pipe| pipe.inbound).collect();
+    assert_eq!(writers.loans.borrow(u64::from(lent) * 9 / 10), 0);
+    while !pipe.under_way.is_empty() {
+        pipe.read(1);
+        while let Poll::Ready((pipe, bytes)) = next() {
+            writers.granted(pipe, bytes);
+        }
+    }
+    drop(inbounds);
+    while let Poll::Ready((pipe, bytes)) = next() {
+        writers.granted(pipe, bytes);
+    }
+    let mut again = 0;
+    while let more @ 1.. = writers.loans.borrow(again) {
+        again += more;
+    }
+    assert!(again > u64::from(lent) * 7 / 10, "{again} of {lent}");
+    assert_eq!(writers.lock().len(), 1, "the pipe whose writer has not gone");
 }
 
 #[test]
@@ -106,20 +142,28 @@ fn there_is_no_credit_where_the_peer_knows_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_is_asked_for_where_the_line_is_not_known_and_a_reader_is_well_on() {
+async fn a_ping_is_asked_for_by_the_first_pipe_and_by_a_reader_that_is_well_on() {
     let flow = Flow::new(
         Windows { own: STREAM_WINDOW_LEAST, peers: Some(STREAM_WINDOW_LEAST) },
         Arc::default(),
         Budget::default(),
     );
+    let none = || async { tokio::time::timeout(Duration::from_secs(1), flow.ping_wanted()).await.unwrap_err() };
+    none().await;
     let mut pipe = flow.pipe(PipeId::FIRST).unwrap();
-    pipe.inbound.take(cost(1000)).unwrap();
-    tokio::time::timeout(Duration::from_secs(1), flow.ping_wanted()).await.unwrap_err();
-    pipe.inbound.take(cost(40_000)).unwrap();
     flow.ping_wanted().await;
     // Another one before the answer would never be measured on a line that is longer than what comes between two.
+    let _other = flow.pipe(PipeId::try_from(2).unwrap()).unwrap();
     pipe.inbound.take(cost(40_000)).unwrap();
-    tokio::time::timeout(Duration::from_secs(1), flow.ping_wanted()).await.unwrap_err();
+    none().await;
+    flow.took(Duration::from_micros(100));
+    pipe.inbound.take(cost(40_000)).unwrap();
+    tokio::time::timeout(NEW / 2, flow.ping_wanted()).await.unwrap_err();
+    advance(NEW).await;
+    pipe.inbound.take(cost(1000)).unwrap();
+    none().await;
+    pipe.inbound.take(cost(40_000)).unwrap();
+    flow.ping_wanted().await;
 }
 
 #[test]
