@@ -17,6 +17,7 @@ use agent::{
         metrics::LinkMetrics,
     },
 };
+use bytes::BytesMut;
 use common::{
     AgentName,
     auth::PeerIdentity,
@@ -36,7 +37,10 @@ use principal::{
     },
     config::ClientCertificates,
 };
-use tokio::{io::DuplexStream, sync::watch};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split},
+    sync::{Notify, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -67,7 +71,16 @@ pub struct Agent {
 
 /// Cuts connections.
 #[derive(Debug, Clone, Default)]
-pub struct Cut(Arc<Mutex<CancellationToken>>, Arc<AtomicUsize>);
+pub struct Cut(Arc<Mutex<CancellationToken>>, Arc<AtomicUsize>, Arc<Notify>);
+
+/// What is between an agent and its principal.
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    Nothing,
+    Line(Line),
+    /// One of HTTP/2.
+    Proxy,
+}
 
 /// An executor made of a function.
 pub struct Scripted<F>(pub F);
@@ -77,7 +90,7 @@ struct Duplex {
     serve: TunnelServe,
     watch: drain::Watch,
     cut: Cut,
-    line: Option<Line>,
+    between: Between,
 }
 
 // === impl Principal ===
@@ -112,20 +125,30 @@ impl Principal {
 
     /// Starts an agent called `name` whose pipes go to `executor`.
     pub async fn agent(&self, name: &str, executor: impl Executor) -> Agent {
-        self.attach(None, name, executor).await
+        self.attach(Between::Nothing, name, executor).await
     }
 
     /// The same at the end of a line.
     pub async fn agent_at(&self, line: Line, name: &str, executor: impl Executor) -> Agent {
-        self.attach(Some(line), name, executor).await
+        self.attach(Between::Line(line), name, executor).await
     }
 
-    async fn attach(&self, line: Option<Line>, name: &str, executor: impl Executor) -> Agent {
+    /// The same behind a proxy that may let connections carry no new calls: [`Cut::politely`].
+    pub async fn agent_behind_a_proxy(&self, name: &str, executor: impl Executor) -> Agent {
+        self.attach(Between::Proxy, name, executor).await
+    }
+
+    async fn attach(&self, between: Between, name: &str, executor: impl Executor) -> Agent {
         let (signal, watch) = drain::channel();
         let dispatch = Dispatch::new(vec![(Target::Kube, Arc::new(executor) as _)], 8192);
         let cut = Cut::default();
-        let duplex =
-            Duplex { agent: parse(name), serve: self.serve.clone(), watch: self.watch.clone(), cut: cut.clone(), line };
+        let duplex = Duplex {
+            agent: parse(name),
+            serve: self.serve.clone(),
+            watch: self.watch.clone(),
+            cut: cut.clone(),
+            between,
+        };
         let options = LinkOptions {
             mode: "managed".into(),
             namespace: "argocd".into(),
@@ -178,6 +201,12 @@ impl Cut {
         self.0.lock().expect("not poisoned").cancel();
     }
 
+    /// Lets a connection carry no new calls, as a proxy on the way does that is to be replaced: see
+    /// [`Principal::agent_behind_a_proxy`].
+    pub fn politely(&self) {
+        self.2.notify_one();
+    }
+
     /// How many connections were made.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -207,12 +236,19 @@ impl<F> fmt::Debug for Scripted<F> {
 
 impl Connect for Duplex {
     fn connect(&self) -> BoxFuture<'_, Result<(Grpc, Driver), ConnectError>> {
-        let (near, mut far) = tokio::io::duplex(BUFFER);
-        if let Some(line) = self.line {
-            let (begin, end) = tokio::io::duplex(BUFFER);
-            self.watch.spawn(Span::none(), line.carry(far, begin));
-            far = end;
-        }
+        let (near, agents) = tokio::io::duplex(BUFFER);
+        let (principals, end) = tokio::io::duplex(BUFFER);
+        let far = match self.between {
+            Between::Nothing => agents,
+            Between::Line(line) => {
+                self.watch.spawn(Span::none(), line.carry(agents, principals));
+                end
+            }
+            Between::Proxy => {
+                self.watch.spawn(Span::none(), pass_on(agents, principals, Arc::clone(&self.cut.2)));
+                end
+            }
+        };
         let token = CancellationToken::new();
         *self.cut.0.lock().expect("not poisoned") = token.clone();
         self.cut.1.fetch_add(1, Ordering::SeqCst);
@@ -230,6 +266,33 @@ impl fmt::Debug for Duplex {
     }
 }
 
+/// Passes on what an agent and a principal say, and says GOAWAY to the agent, once, when it is told to.
+async fn pass_on(agent: DuplexStream, principal: DuplexStream, leave: Arc<Notify>) {
+    let ((mut agent_read, mut agent_write), (mut principal_read, mut principal_write)) =
+        (split(agent), split(principal));
+    let frames = async {
+        let mut said = BytesMut::new();
+        loop {
+            tokio::select! {
+                count = principal_read.read_buf(&mut said) => if count? == 0 { return Ok(()) },
+                () = leave.notified() => agent_write.write_all(&GO_AWAY).await?,
+            }
+            // A frame begins with the length of what follows its head.
+            while let &[high, middle, low, ..] = &said[..]
+                && let length = HEAD + (usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low))
+                && said.len() >= length
+            {
+                agent_write.write_all_buf(&mut said.split_to(length)).await?;
+            }
+        }
+    };
+    // How it ends shows at its ends.
+    let _ended = tokio::select! {
+        ended = frames => ended,
+        ended = tokio::io::copy(&mut agent_read, &mut principal_write) => ended.map(drop),
+    };
+}
+
 /// Of a connection on which a certificate was shown that names `agent`.
 fn entrance(agent: &AgentName) -> Entrance {
     Entrance::new(Shown::Certificate(Arc::new(PeerIdentity {
@@ -244,5 +307,11 @@ fn entrance(agent: &AgentName) -> Entrance {
 fn parse(name: &str) -> AgentName {
     AgentName::parse(name).expect("a name for tests")
 }
+
+/// Of a frame of HTTP/2 (RFC 9113, section 4.1).
+const HEAD: usize = 9;
+
+/// All calls that were made go on, and nothing is wrong (RFC 9113, section 6.8).
+const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 const BUFFER: usize = 64 * 1024;

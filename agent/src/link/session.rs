@@ -35,6 +35,8 @@ pub(super) struct Session {
     aborts: HashMap<PipeId, AbortHandle>,
     /// Told once when this session takes no new pipes any more.
     left: Option<oneshot::Sender<Left>>,
+    /// The connection carries no new call, as somebody between the two ends says, a mesh's proxy for instance.
+    closing: bool,
     /// When another session took over: what was meant for this one by then has come.
     replaced_by: Option<Instant>,
 }
@@ -72,13 +74,14 @@ impl Session {
                 pipes,
                 aborts,
                 left: Some(left),
+                closing: false,
                 replaced_by: None,
             },
             when_left,
         )
     }
 
-    /// Runs until the connection ends, or until the last pipe has ended after a good-bye of either side.
+    /// Runs until the connection ends, or until the last pipe has ended after a good-bye of either side or of the connection.
     pub(super) async fn run(mut self) {
         let welcome = &self.attached.welcome;
         let mut liveness = Liveness::new(welcome.ping_interval, welcome.silence, Instant::now());
@@ -99,9 +102,14 @@ impl Session {
                     Some(Err(status)) => break format!("connection lost: {}", status.message()),
                     None => break "the principal ended the session".to_owned(),
                 },
-                ended = &mut self.driver => break match ended {
-                    Ok(()) => "the principal closed the connection".to_owned(),
-                    Err(error) => format!("connection lost: {}", Report(&error)),
+                ended = &mut self.driver => match ended {
+                    // Where the connection has ended altogether, so have the events.
+                    Ok(()) => {
+                        info!("the connection takes no new pipes");
+                        self.closing = true;
+                        self.leave(Left::GoAway(GoAwayReason::Draining));
+                    }
+                    Err(error) => break format!("connection lost: {}", Report(&error)),
                 },
                 Some(ended) = self.pipes.join_next(), if !self.pipes.is_empty() => self.pipe_ended(ended),
                 () = tokio::time::sleep_until(liveness.wake_at()) => {
@@ -181,7 +189,8 @@ impl Session {
 
     fn open(&mut self, open: Open, draining: bool) {
         let pipe = open.pipe;
-        let admitted = if draining { Err(RefusedReason::Draining) } else { self.dispatch.admit(open.target) };
+        let refusing = draining || self.closing;
+        let admitted = if refusing { Err(RefusedReason::Draining) } else { self.dispatch.admit(open.target) };
         let admitted = match admitted {
             Ok(_) if self.aborts.contains_key(&pipe) => Err(RefusedReason::Unknown),
             admitted => admitted,

@@ -170,6 +170,30 @@ async fn a_lost_connection_fails_what_runs_and_the_agent_comes_back() {
     assert_eq!(agent.cut.connections(), 2);
 }
 
+/// hyper tells of it when it is looked at next, which is at the next ping.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_on_the_way_that_is_replaced_breaks_nothing_that_runs() {
+    let principal = Principal::new();
+    let mut agent = principal.agent_behind_a_proxy("a", Scripted(echo)).await;
+    let (older, mut running) = principal.dial("a").unwrap();
+    running.write_all(b"x").await.unwrap();
+    running.flush().await.unwrap();
+    soon(running.read_u8()).await.unwrap();
+    agent.cut.politely();
+    soon(agent.connected.wait_for(|connected| !connected)).await.unwrap();
+    soon(agent.connected.wait_for(|connected| *connected)).await.unwrap();
+    let (newer, mut stream) = principal.dial("a").unwrap();
+    assert!(newer.session != older.session && agent.cut.connections() == 2);
+    stream.write_all(b"z").await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(soon(stream.read_u8()).await.unwrap(), b'z');
+    running.write_all(b"y").await.unwrap();
+    running.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    soon(running.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, b"y", "the older connection's pipe goes on");
+}
+
 #[tokio::test]
 async fn the_newest_session_wins_and_the_older_finishes_what_runs() {
     let principal = Principal::new();
