@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use common::auth::{IdentityError, PeerIdentity};
-use rustls::ServerConfig;
+use rustls::{CommonState, ServerConfig};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -20,6 +20,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
+    lean::LeanTls,
     metrics::{FailureReason, Open},
     turns::Turns,
 };
@@ -31,6 +32,8 @@ pub enum Security {
     Plain,
     /// TLS. Every connection gets the configuration that is held when it comes.
     Tls(Arc<ArcSwap<ServerConfig>>),
+    /// The same for connections that are many, and idle most of the time: they have no buffers then.
+    LeanTls(Arc<ArcSwap<ServerConfig>>),
 }
 
 /// A connection after its handshake.
@@ -58,6 +61,15 @@ enum Transport {
     Plain(TcpStream),
     /// Boxed: it is a kilobyte, and a plain connection that idles should not have it.
     Tls(Box<TlsStream<TcpStream>>),
+    LeanTls(Box<LeanTls<TcpStream>>),
+}
+
+/// What a connection that comes now begins with.
+#[derive(Debug)]
+pub(super) enum Greeting {
+    Plain,
+    Tls(Arc<ServerConfig>),
+    LeanTls(Arc<ServerConfig>),
 }
 
 /// Why a connection never reached its handler.
@@ -78,40 +90,65 @@ pub(super) enum HandshakeError {
 pub(super) async fn accept(
     stream: TcpStream,
     peer: SocketAddr,
-    config: Option<Arc<ServerConfig>>,
+    greeting: Greeting,
     (limit, turns): (Duration, Turns),
     open: Open,
 ) -> Result<Connection, HandshakeError> {
-    let Some(config) = config else {
+    if let Greeting::Plain = greeting {
         let io = Io { transport: Transport::Plain(stream), _open: open };
         return Ok(Connection { io, peer, identity: None, alpn: None });
-    };
+    }
     let begun = Instant::now();
     // Who has said nothing takes no turn. (tokio takes a new socket to be readable before it has looked.)
     let spoken = timeout(limit, stream.peek(&mut [0])).await.map_err(|_elapsed| HandshakeError::Timeout)?;
     spoken.map_err(HandshakeError::Io)?;
     let left = limit.saturating_sub(begun.elapsed());
     let turn = turns.come().await;
-    let tls = timeout(left, turn.run(TlsAcceptor::from(config).accept(stream)))
+    let transport = timeout(left, turn.run(greeting.shake_hands(stream)))
         .await
         .map_err(|_elapsed| HandshakeError::Timeout)?
         .map_err(HandshakeError::from_io)?;
-    let (_, session) = tls.get_ref();
-    let leaf = session.peer_certificates().and_then(|chain| chain.first());
+    let session = transport.session();
+    let leaf = session.and_then(|session| session.peer_certificates()).and_then(|chain| chain.first());
     let identity = leaf.map(|leaf| PeerIdentity::from_der(leaf)).transpose().map_err(HandshakeError::Identity)?;
-    let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
-    let io = Io { transport: Transport::Tls(Box::new(tls)), _open: open };
-    Ok(Connection { io, peer, identity: identity.map(Arc::new), alpn })
+    let alpn = session.and_then(|session| session.alpn_protocol()).map(<[u8]>::to_vec);
+    Ok(Connection { io: Io { transport, _open: open }, peer, identity: identity.map(Arc::new), alpn })
 }
 
 // === impl Security ===
 
 impl Security {
     /// What a connection gets that comes now.
-    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+    pub(super) fn current(&self) -> Greeting {
         match self {
-            Self::Plain => None,
-            Self::Tls(config) => Some(config.load_full()),
+            Self::Plain => Greeting::Plain,
+            Self::Tls(config) => Greeting::Tls(config.load_full()),
+            Self::LeanTls(config) => Greeting::LeanTls(config.load_full()),
+        }
+    }
+}
+
+// === impl Greeting ===
+
+impl Greeting {
+    async fn shake_hands(self, stream: TcpStream) -> io::Result<Transport> {
+        Ok(match self {
+            Self::Plain => Transport::Plain(stream),
+            Self::Tls(config) => Transport::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await?)),
+            Self::LeanTls(config) => Transport::LeanTls(Box::new(LeanTls::accept(stream, config).await?)),
+        })
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    /// What was agreed on, and with whom.
+    fn session(&self) -> Option<&CommonState> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(tls.get_ref().1),
+            Self::LeanTls(tls) => Some(tls.session()),
         }
     }
 }
@@ -146,6 +183,7 @@ impl AsyncRead for Io {
         match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            Transport::LeanTls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
 }
@@ -156,6 +194,7 @@ impl AsyncWrite for Io {
         match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Transport::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Transport::LeanTls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
@@ -168,6 +207,7 @@ impl AsyncWrite for Io {
         match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Transport::LeanTls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
         }
     }
 
@@ -176,6 +216,7 @@ impl AsyncWrite for Io {
         match &self.transport {
             Transport::Plain(tcp) => tcp.is_write_vectored(),
             Transport::Tls(tls) => tls.is_write_vectored(),
+            Transport::LeanTls(tls) => tls.is_write_vectored(),
         }
     }
 
@@ -184,6 +225,7 @@ impl AsyncWrite for Io {
         match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Transport::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Transport::LeanTls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
@@ -192,6 +234,7 @@ impl AsyncWrite for Io {
         match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Transport::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Transport::LeanTls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! dropped, upgrades included.
 
 mod connection;
+mod lean;
 mod listener;
 mod metrics;
 #[cfg(test)]

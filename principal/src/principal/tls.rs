@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use common::{
     api_server::ApiServer,
     config::TlsVersions,
@@ -9,6 +10,7 @@ use common::{
     telemetry::Registry as Metrics,
     tls::{ClientParts, ClientTls, Folders, IdentitySource, LoadError, Materials, RootsSource, ServerParts, What},
 };
+use rustls::ServerConfig;
 
 use super::Error;
 use crate::{
@@ -45,7 +47,7 @@ impl Tls {
         Ok(Self { materials, versions: config.tls_versions })
     }
 
-    /// What agents see, and who else may call there.
+    /// What agents see, and who else may call there. They are many, and idle most of the time.
     pub(super) async fn of_agents(&self, tls: &ServerTls, clients: ClientCertificates) -> Result<Security, Error> {
         let parts = ServerParts {
             identity: (What::Grpc, &tls.identity),
@@ -53,7 +55,7 @@ impl Tls {
             versions: self.versions,
             alpn: &[b"h2"],
         };
-        self.server("grpc", parts).await
+        self.server("grpc", parts, Security::LeanTls).await
     }
 
     /// What callers of the Kubernetes door see: whoever shows a certificate shows a good one.
@@ -64,13 +66,14 @@ impl Tls {
             versions: self.versions,
             alpn: &[b"h2", b"http/1.1"],
         };
-        self.server("kube", parts).await
+        self.server("kube", parts, Security::Tls).await
     }
 
     /// What callers of the Redis door see, who are asked for nothing.
     pub(super) async fn of_redis_door(&self, identity: &IdentitySource) -> Result<Security, Error> {
         let identity = (What::RedisDoor, identity);
-        self.server("redis", ServerParts { identity, clients: None, versions: self.versions, alpn: &[] }).await
+        let parts = ServerParts { identity, clients: None, versions: self.versions, alpn: &[] };
+        self.server("redis", parts, Security::Tls).await
     }
 
     /// How the principal's own Redis is known; by nothing, without authorities.
@@ -80,8 +83,13 @@ impl Tls {
         self.materials.client(parts).await.map_err(|error| failed("redis", error))
     }
 
-    async fn server(&self, door: &'static str, parts: ServerParts<'_>) -> Result<Security, Error> {
-        self.materials.server(parts).await.map(Security::Tls).map_err(|error| failed(door, error))
+    async fn server(
+        &self,
+        door: &'static str,
+        parts: ServerParts<'_>,
+        security: fn(Arc<ArcSwap<ServerConfig>>) -> Security,
+    ) -> Result<Security, Error> {
+        self.materials.server(parts).await.map(security).map_err(|error| failed(door, error))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Real sockets on the loopback: who reaches the handler, and that nobody else holds anything up.
 
-mod world;
+pub(super) mod world;
 
 use std::{
     pin::pin,
@@ -20,16 +20,17 @@ use tokio::{
 use tracing::Span;
 
 use self::world::{Authority, LIMITS, World, connect, echo, greeting, params};
-use super::{metrics::Open, turns::Turns, *};
+use super::{connection::Greeting, metrics::Open, turns::Turns, *};
 
 #[tokio::test]
 async fn the_handler_sees_who_called_and_what_was_agreed_on() {
-    let world = World::new(LIMITS).await;
-    let mut named = world.call(Some(world.authority.leaf("agent-1")), &[b"h2"]).await;
-    assert_eq!(greeting(&mut named).await, "agent-1 h2");
-    let mut nobody = world.call(None, &[]).await;
-    assert_eq!(greeting(&mut nobody).await, "- -");
-    assert_eq!(echo(&mut named, b"more").await, b"more");
+    for world in World::of_each_tls(LIMITS).await {
+        let mut named = world.call(Some(world.authority.leaf("agent-1")), &[b"h2"]).await;
+        assert_eq!(greeting(&mut named).await, "agent-1 h2");
+        let mut nobody = world.call(None, &[]).await;
+        assert_eq!(greeting(&mut nobody).await, "- -");
+        assert_eq!(echo(&mut named, b"more").await, b"more");
+    }
 }
 
 #[tokio::test]
@@ -71,71 +72,75 @@ async fn silent_callers_take_no_turn() {
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let open = Open::new(place, &ListenMetrics::default().of("kube"));
     let terms = (LIMITS.handshake_timeout, turns.clone());
-    let accepted = pin!(connection::accept(stream, peer, Some(authority.server()), terms, open));
+    let accepted = pin!(connection::accept(stream, peer, Greeting::Tls(authority.server()), terms, open));
     assert!(accepted.now_or_never().is_none());
     assert!(turns.come().now_or_never().is_some());
 }
 
 #[tokio::test]
 async fn silent_callers_are_dropped_at_the_deadline() {
-    let world = World::new(ListenLimits { handshake_timeout: Duration::from_millis(50), ..LIMITS }).await;
-    let mut silent = TcpStream::connect(world.address).await.unwrap();
-    // One that begins and never ends: a record header that promises more than comes.
-    let mut slow = TcpStream::connect(world.address).await.unwrap();
-    slow.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
-    for stream in [&mut silent, &mut slow] {
-        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    for world in World::of_each_tls(ListenLimits { handshake_timeout: Duration::from_millis(50), ..LIMITS }).await {
+        let mut silent = TcpStream::connect(world.address).await.unwrap();
+        // One that begins and never ends: a record header that promises more than comes.
+        let mut slow = TcpStream::connect(world.address).await.unwrap();
+        slow.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+        for stream in [&mut silent, &mut slow] {
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        }
+        world.until(r#"handshake_failures_total{door="kube",reason="timeout"} 2"#).await;
+        world.until(r#"connections_closed_total{door="kube"} 2"#).await;
     }
-    world.until(r#"handshake_failures_total{door="kube",reason="timeout"} 2"#).await;
-    world.until(r#"connections_closed_total{door="kube"} 2"#).await;
 }
 
 #[tokio::test]
 async fn garbage_is_closed_and_counted() {
-    let world = World::new(LIMITS).await;
-    for garbage in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0xff; 4096], b"\x16\x03\x01\x00\x05hello"] {
-        let mut stream = TcpStream::connect(world.address).await.unwrap();
-        stream.write_all(garbage).await.unwrap();
-        let mut rest = Vec::new();
-        // An alert or nothing, by a clean end or a reset, but an end.
-        let _ = stream.read_to_end(&mut rest).await;
-        assert!(rest.len() < 16, "{rest:x?}");
+    for world in World::of_each_tls(LIMITS).await {
+        for garbage in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0xff; 4096], b"\x16\x03\x01\x00\x05hello"] {
+            let mut stream = TcpStream::connect(world.address).await.unwrap();
+            stream.write_all(garbage).await.unwrap();
+            let mut rest = Vec::new();
+            // An alert or nothing, by a clean end or a reset, but an end.
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(rest.len() < 16, "{rest:x?}");
+        }
+        world.until(r#"handshake_failures_total{door="kube",reason="tls"} 3"#).await;
+        drop(TcpStream::connect(world.address).await.unwrap());
+        world.until(r#"handshake_failures_total{door="kube",reason="io"} 1"#).await;
+        world.until(r#"connections_opened_total{door="kube"} 4"#).await;
+        world.until(r#"connections_closed_total{door="kube"} 4"#).await;
+        assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
     }
-    world.until(r#"handshake_failures_total{door="kube",reason="tls"} 3"#).await;
-    drop(TcpStream::connect(world.address).await.unwrap());
-    world.until(r#"handshake_failures_total{door="kube",reason="io"} 1"#).await;
-    world.until(r#"connections_opened_total{door="kube"} 4"#).await;
-    world.until(r#"connections_closed_total{door="kube"} 4"#).await;
-    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
 async fn certificates_of_another_authority_and_expired_ones_fail_the_handshake() {
-    let world = World::new(LIMITS).await;
-    let mut expired = params("agent-1");
-    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
-    let leaves = [Authority::new().leaf("agent-1"), world.authority.sign(&expired)];
-    for leaf in leaves {
-        // With TLS 1.3 the client learns it at its first read.
-        if let Ok(mut stream) = connect(world.address, &world.authority, Some(leaf), &[]).await {
-            assert!(stream.read(&mut [0; 1]).await.is_err());
+    for world in World::of_each_tls(LIMITS).await {
+        let mut expired = params("agent-1");
+        expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let leaves = [Authority::new().leaf("agent-1"), world.authority.sign(&expired)];
+        for leaf in leaves {
+            // With TLS 1.3 the client learns it at its first read.
+            if let Ok(mut stream) = connect(world.address, &world.authority, Some(leaf), &[]).await {
+                assert!(stream.read(&mut [0; 1]).await.is_err());
+            }
         }
+        world.until(r#"handshake_failures_total{door="kube",reason="tls"} 2"#).await;
+        assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
     }
-    world.until(r#"handshake_failures_total{door="kube",reason="tls"} 2"#).await;
-    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
 async fn a_certificate_that_names_nobody_readable_does_not_reach_the_handler() {
-    let world = World::new(LIMITS).await;
-    let mut unreadable = params("agent-1");
-    let name = DnType::CustomDnType(vec![2, 5, 4, 10]);
-    unreadable.distinguished_name.push(name, DnValue::UniversalString("org".try_into().unwrap()));
-    let leaf = world.authority.sign(&unreadable);
-    let mut stream = connect(world.address, &world.authority, Some(leaf), &[]).await.unwrap();
-    assert!(matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)));
-    world.until(r#"handshake_failures_total{door="kube",reason="identity"} 1"#).await;
-    assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
+    for world in World::of_each_tls(LIMITS).await {
+        let mut unreadable = params("agent-1");
+        let name = DnType::CustomDnType(vec![2, 5, 4, 10]);
+        unreadable.distinguished_name.push(name, DnValue::UniversalString("org".try_into().unwrap()));
+        let leaf = world.authority.sign(&unreadable);
+        let mut stream = connect(world.address, &world.authority, Some(leaf), &[]).await.unwrap();
+        assert!(matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+        world.until(r#"handshake_failures_total{door="kube",reason="identity"} 1"#).await;
+        assert_eq!(world.handled.most.load(Ordering::SeqCst), 0);
+    }
 }
 
 #[tokio::test]
@@ -161,15 +166,16 @@ async fn callers_above_the_limit_wait_and_are_not_turned_away() {
 
 #[tokio::test]
 async fn a_new_configuration_is_for_new_connections() {
-    let world = World::new(LIMITS).await;
-    let mut old = world.call(Some(world.authority.leaf("agent-1")), &[]).await;
-    assert_eq!(greeting(&mut old).await, "agent-1 -");
-    let next = Authority::new();
-    world.tls.store(next.server());
-    let mut new = connect(world.address, &next, Some(next.leaf("agent-2")), &[]).await.unwrap();
-    assert_eq!(greeting(&mut new).await, "agent-2 -");
-    assert!(connect(world.address, &world.authority, None, &[]).await.is_err());
-    assert_eq!(echo(&mut old, b"old").await, b"old");
+    for world in World::of_each_tls(LIMITS).await {
+        let mut old = world.call(Some(world.authority.leaf("agent-1")), &[]).await;
+        assert_eq!(greeting(&mut old).await, "agent-1 -");
+        let next = Authority::new();
+        world.tls.store(next.server());
+        let mut new = connect(world.address, &next, Some(next.leaf("agent-2")), &[]).await.unwrap();
+        assert_eq!(greeting(&mut new).await, "agent-2 -");
+        assert!(connect(world.address, &world.authority, None, &[]).await.is_err());
+        assert_eq!(echo(&mut old, b"old").await, b"old");
+    }
 }
 
 #[tokio::test]

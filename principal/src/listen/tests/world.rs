@@ -43,7 +43,7 @@ pub(super) struct Handled {
     pub(super) most: AtomicUsize,
 }
 
-pub(super) struct Authority {
+pub(in crate::listen) struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -53,6 +53,11 @@ pub(super) struct Authority {
 impl World {
     pub(super) async fn new(limits: ListenLimits) -> Self {
         Self::with(limits, Security::Tls).await
+    }
+
+    /// With TLS as doors have it, and as agents do.
+    pub(super) async fn of_each_tls(limits: ListenLimits) -> [Self; 2] {
+        [Self::new(limits).await, Self::with(limits, Security::LeanTls).await]
     }
 
     pub(super) async fn plain(limits: ListenLimits) -> Self {
@@ -145,18 +150,18 @@ pub(super) const LIMITS: ListenLimits =
 // === impl Authority ===
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(in crate::listen) fn new() -> Self {
         let mut params = params("ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self { certificate: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
     }
 
-    fn roots(&self) -> Roots {
+    pub(in crate::listen) fn roots(&self) -> Roots {
         Roots::from_pem(&Pem::new("ca", self.certificate.as_str())).unwrap()
     }
 
-    pub(super) fn leaf(&self, common_name: &str) -> Identity {
+    pub(in crate::listen) fn leaf(&self, common_name: &str) -> Identity {
         self.sign(&params(common_name))
     }
 
@@ -168,8 +173,12 @@ impl Authority {
 
     /// Client certificates are optional, as at the Kubernetes door.
     pub(super) fn server(&self) -> Arc<ServerConfig> {
+        self.server_of(TlsVersions::TLS13)
+    }
+
+    pub(in crate::listen) fn server_of(&self, versions: TlsVersions) -> Arc<ServerConfig> {
         let clients = ClientAuth::Optional(self.roots());
-        server_config(self.leaf("server"), clients, TlsVersions::TLS13, &[b"h2", b"http/1.1"]).unwrap()
+        server_config(self.leaf("server"), clients, versions, &[b"h2", b"http/1.1"]).unwrap()
     }
 }
 
