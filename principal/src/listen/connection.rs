@@ -104,7 +104,8 @@ pub(super) async fn accept(
     spoken.map_err(HandshakeError::Io)?;
     let left = limit.saturating_sub(begun.elapsed());
     let turn = turns.come().await;
-    let transport = timeout(left, turn.run(greeting.shake_hands(stream)))
+    // Boxed: thousands may wait for their turn, and kilobytes each would leave holes between what stays.
+    let transport = timeout(left, turn.run(Box::pin(greeting.shake_hands(stream))))
         .await
         .map_err(|_elapsed| HandshakeError::Timeout)?
         .map_err(HandshakeError::from_io)?;
