@@ -121,6 +121,39 @@ async fn stalled_readers_hold_a_first_window_each_and_the_budget_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_that_never_read_hold_a_first_window_each_and_what_is_lent_in_all() {
+    let principal = Principal::new();
+    let said = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&said);
+    let executor = Scripted(move |stream| flood_and_count(stream, Arc::clone(&counter)));
+    let _agent = principal.agent_at(Line::wide(ONE_WAY), "a", executor).await;
+    // It is known how far away it is.
+    let (_first, mut stream) = principal.dial("a").unwrap();
+    ask(&mut stream).await;
+    sleep(limits::PING_INTERVAL).await;
+    drop(stream);
+    sleep(limits::PING_INTERVAL).await;
+    said.store(0, Ordering::SeqCst);
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        let (lease, mut stream) = principal.dial("a").unwrap();
+        ask(&mut stream).await;
+        stalled.push((lease, stream));
+    }
+    sleep(Duration::from_secs(60)).await;
+    let (held, first) = (said.load(Ordering::SeqCst), STALLED as u64 * u64::from(limits::STREAM_WINDOW));
+    assert!(held > first && held <= first + limits::WINDOW_BUDGET / 4, "{held}");
+    // When they are gone it is there again, though none of it was ever read.
+    drop(stalled);
+    sleep(Duration::from_secs(60)).await;
+    said.store(0, Ordering::SeqCst);
+    let (_last, mut stream) = principal.dial("a").unwrap();
+    ask(&mut stream).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(said.load(Ordering::SeqCst) > 10 << 20, "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_directions_that_stall_go_on_when_one_is_read() {
     let principal = Principal::new();
     let read = Arc::new(Notify::new());
