@@ -279,7 +279,7 @@ impl Tunnel for TunnelService {
         Ok(Response::new(control))
     }
 
-    /// Pipes do not come this way: see [`TunnelService::pipe`].
+    /// Pipes do not come this way: `serve.rs` hands them to the inherent method of that name.
     async fn pipe(&self, _request: Request<Streaming<proto::Chunk>>) -> Result<Response<Self::PipeStream>, Status> {
         Err(Status::unimplemented("a pipe is no call of tonic's"))
     }
