@@ -65,7 +65,22 @@ pub(crate) fn response(head: &mut response::Parts, to: Version) -> Option<Header
         head.extensions.insert(reason);
     }
     head.version = Version::HTTP_11;
+    if to == Version::HTTP_2 {
+        own_values(&mut head.headers);
+    }
     head.headers.remove(LABEL_HEADER)
+}
+
+/// Values are parts of the buffer that the answer was read into. HTTP/2 remembers them for the caller's connection, dozens of
+/// them where each answer has one of its own (RFC 7541 section 2.3.2), and would keep a buffer of at least 8 KiB for each.
+fn own_values(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        // What was a value is one again.
+        if let Ok(mut own) = HeaderValue::from_bytes(value.as_bytes()) {
+            own.set_sensitive(value.is_sensitive());
+            *value = own;
+        }
+    }
 }
 
 /// One Host: what stands in the request line, or in `:authority`, counts (RFC 9112 section 3.2.2).
@@ -180,6 +195,20 @@ mod tests {
             assert_eq!(request(&mut head, &Empty::<Bytes>::new()), Ok(switches), "{version:?}");
             assert_eq!(head.headers.contains_key("upgrade"), switches);
             assert_eq!(head.version, Version::HTTP_11);
+        }
+    }
+
+    #[test]
+    fn what_http_2_remembers_of_an_answer_keeps_no_buffer() {
+        for (to, free) in [(Version::HTTP_2, true), (Version::HTTP_11, false)] {
+            let buffer = Bytes::from(b"d1ea2f0c".repeat(1024));
+            let mut response = Response::new(());
+            let value = HeaderValue::from_maybe_shared(buffer.slice(..8)).unwrap();
+            response.headers_mut().insert("audit-id", value);
+            let mut head = response.into_parts().0;
+            super::response(&mut head, to);
+            assert_eq!(head.headers["audit-id"], "d1ea2f0c");
+            assert_eq!(buffer.is_unique(), free, "{to:?}");
         }
     }
 
