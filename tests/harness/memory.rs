@@ -149,15 +149,7 @@ impl Principal {
             cut: cut.clone(),
             between,
         };
-        let options = LinkOptions {
-            mode: "managed".into(),
-            namespace: "argocd".into(),
-            creds: Creds::Certificate,
-            cluster_labels: std::collections::BTreeMap::new(),
-            ping_interval: limits::PING_INTERVAL,
-            stream_window: limits::STREAM_WINDOW,
-        };
-        let (link, mut connected) = Link::new(duplex, options, dispatch, LinkMetrics::default());
+        let (link, mut connected) = Link::new(duplex, link_options(), dispatch, LinkMetrics::default());
         watch.spawn(Span::none(), link.run(watch.clone()));
         connected.wait_for(|connected| *connected).await.expect("the link runs");
         Agent { connected, signal, cut }
@@ -291,6 +283,19 @@ async fn pass_on(agent: DuplexStream, principal: DuplexStream, leave: Arc<Notify
         ended = frames => ended,
         ended = tokio::io::copy(&mut agent_read, &mut principal_write) => ended.map(drop),
     };
+}
+
+/// A managed agent's, with the protocol's own numbers.
+#[must_use]
+pub fn link_options() -> LinkOptions {
+    LinkOptions {
+        mode: "managed".into(),
+        namespace: "argocd".into(),
+        creds: Creds::Certificate,
+        cluster_labels: std::collections::BTreeMap::new(),
+        ping_interval: limits::PING_INTERVAL,
+        stream_window: limits::STREAM_WINDOW,
+    }
 }
 
 /// Of a connection on which a certificate was shown that names `agent`.

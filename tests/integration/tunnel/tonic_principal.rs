@@ -9,7 +9,7 @@ use std::{
 use agent::{
     dispatch::Dispatch,
     link::{
-        Creds, Link, LinkOptions,
+        Link,
         connect::{Connect, ConnectError, Driver, Grpc, http2},
         metrics::LinkMetrics,
     },
@@ -27,7 +27,7 @@ use common::{
     },
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream};
-use harness::memory::Scripted;
+use harness::memory::{Scripted, link_options};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
@@ -43,16 +43,8 @@ async fn an_agent_and_a_principal_whose_pipes_are_tonics_understand_each_other()
     let (tell, heard) = oneshot::channel();
     let (signal, watch) = drain::channel();
     let dispatch = Dispatch::new(vec![(Target::Kube, Arc::new(Scripted(echo)) as _)], 8);
-    let options = LinkOptions {
-        mode: "managed".into(),
-        namespace: "argocd".into(),
-        creds: Creds::Certificate,
-        cluster_labels: std::collections::BTreeMap::new(),
-        ping_interval: limits::PING_INTERVAL,
-        stream_window: limits::STREAM_WINDOW,
-    };
     let earlier = Earlier { tell: Arc::new(Mutex::new(Some(tell))), watch: watch.clone() };
-    let (link, _connected) = Link::new(Dial(earlier), options, dispatch, LinkMetrics::default());
+    let (link, _connected) = Link::new(Dial(earlier), link_options(), dispatch, LinkMetrics::default());
     watch.spawn(Span::none(), link.run(watch.clone()));
     let heard = soon(heard).await.unwrap();
     let said: Vec<u8> = b"early".iter().copied().chain(data().into_iter().flatten()).collect();
